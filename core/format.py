@@ -10,24 +10,28 @@ def size(n: int | None) -> str:
     """A number of bytes in binary units: `1536` -> `1.5 KiB`; None -> `no data`."""
     if n is None:
         return "no data"
+    if abs(n) < 1024:
+        return f"{n} B"
     value = float(n)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    for unit in ("KiB", "MiB", "GiB"):
         value /= 1024
-    return f"{value:.1f} TiB"
+        if round(abs(value), 1) < 1024:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1024:.1f} TiB"
 
 
 def duration(seconds: float | None) -> str:
     """A length of time in its two largest units: `0.0042` -> `4.2 ms`, `95` -> `1 min 35 s`."""
     if seconds is None:
         return "no data"
-    if seconds < 1:
+    if seconds < 0:
+        return f"−{duration(-seconds)}"
+    if round(seconds, 3) < 1:
         ms = seconds * 1000
-        return f"{ms:.1f} ms" if ms < 10 else f"{ms:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    whole = int(seconds)
+        return f"{ms:.1f} ms" if round(ms, 1) < 10 else f"{ms:.0f} ms"
+    if round(seconds) < 60:
+        return f"{seconds:.1f} s" if round(seconds, 1) < 10 else f"{seconds:.0f} s"
+    whole = round(seconds)
     for unit, length, below, below_length in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= length:
             first, rest = divmod(whole, length)
@@ -54,7 +58,8 @@ def money(amount: Decimal | None, currency: str, *, places: int = 2, sign: bool 
     if amount is None:
         return "no data"
     text = f"{abs(amount):,.{places}f}"
-    prefix = "−" if amount < 0 else "+" if sign and amount > 0 else ""
+    shown = any(digit in "123456789" for digit in text)  # an amount that is rounded to zero has no sign
+    prefix = "" if not shown else "−" if amount < 0 else "+" if sign else ""
     return f"{prefix}{text} {currency}"
 
 

@@ -3,70 +3,128 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import logging
 import logging.handlers
+import os
 import re
 import sys
 import threading
 import time
+from dataclasses import dataclass
+from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
-from urllib.parse import quote
+from typing import cast
+from urllib.parse import unquote
 
 MASK = "***"
+SHORTEST_SECRET = 4
+_KEYS = r"(?:password|passwd|passphrase|passwort|pwd|secret|token|api[_-]?key)"
 _PATTERNS = (
-    # scheme://user:password@host, the password up to the last @ before the path
+    # scheme://user:password@host, the password up to the last @ of the word, for PostgreSQL's own of the line
+    (re.compile(r"(?P<keep>\bpostgres\w*(?:\+\w+)?://[^\s:/@]*:)[^\n]*(?P<end>@)", re.I), rf"\g<keep>{MASK}\g<end>"),
     (re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s]*(?P<end>@)", re.I), rf"\g<keep>{MASK}\g<end>"),
+    # password=..., "password": "...", DB_PASSWORD='...', and the same inside of quoted JSON
     (
         re.compile(
-            r"(?P<keep>\b(?:pg)?(?:password|passwd|pwd|passfile_password|secret|token|api[_-]?key)"
-            r"[\"']?\s*(?:=|:|=>)\s*)(?:'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;&)}\]]+)",
+            rf"(?P<keep>(?<![a-z]){_KEYS}\\*[\"']?\s*(?:=>|=|:)\s*)"
+            r"(?:'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|\\+\"[^\"]*\"|[^\s,;&)}\]]+)",
             re.I,
         ),
         rf"\g<keep>{MASK}",
     ),
-    (re.compile(r"(?P<keep>\bPASSWORD\s+)'(?:[^']|'')*'", re.I), rf"\g<keep>'{MASK}'"),
-    (re.compile(r"SCRAM-SHA-256\$[^\s'\"]+"), MASK),
+    (
+        re.compile(r"(?P<keep>\bPASSWORD\s+)(?:E?'(?:[^'\\]|\\.|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)", re.I),
+        rf"\g<keep>'{MASK}'",
+    ),
+    (re.compile(r"(?P<keep>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"), rf"\g<keep>{MASK}"),
+    (re.compile(r"SCRAM-SHA-256\$[^\s'\"]+|\bmd5[0-9a-f]{32}\b"), MASK),
 )
-_secrets: set[str] = set()
-_forms: tuple[str, ...] = ()
+_secrets: dict[str, _Secret] = {}
+_longest_first: tuple[_Secret, ...] = ()
 _lock = threading.Lock()
-SHORTEST_SECRET = 4
+
+
+@dataclass
+class _Secret:
+    """A secret and what must occur in a text before it is worth looking for all the ways to write it."""
+
+    secret: str
+    core: str
+    in_base64: tuple[str, ...]
+
+    @cached_property
+    def expression(self) -> re.Pattern[str]:
+        """Every way to write the secret: each character in any of its forms, or the whole in base64."""
+        return re.compile("|".join(["".join(map(_written, self.secret)), *map(re.escape, self.in_base64)]))
+
+    def may_occur(self, text: str, plain: str) -> bool:
+        return self.core in plain or any(form in text for form in self.in_base64)
 
 
 def remember_secret(secret: str | None) -> None:
     """Have every later `redact` mask this secret in each form in which it may be written.
 
-    Forms: raw, percent-encoded, JSON-escaped, base64, Python repr. Secrets under four characters are too
-    common to be masked wherever they occur; the patterns mask those beside their key.
+    Forms: raw, percent-encoded (wholly or in part, either case), escaped for JSON, Python, SQL, a shell or HTML,
+    and inside of base64. Secrets under four characters are too common to be masked wherever they occur; the
+    patterns mask those beside their key.
     """
-    global _forms
+    global _longest_first
     if not secret or len(secret) < SHORTEST_SECRET or secret in _secrets:
         return
+    core = max(re.findall(r"[A-Za-z0-9]+", secret), key=len, default="")
     with _lock:
-        _secrets.add(secret)
-        forms = {form for known in _secrets for form in _written(known) if len(form) >= SHORTEST_SECRET}
-        _forms = tuple(sorted(forms, key=len, reverse=True))
+        _secrets[secret] = _Secret(secret, core, _base64_forms(secret))
+        _longest_first = tuple(sorted(_secrets.values(), key=lambda known: len(known.secret), reverse=True))
 
 
-def _written(secret: str) -> set[str]:
+def _base64_forms(secret: str) -> tuple[str, ...]:
+    """The secret inside of base64, longest first.
+
+    What stands before it moves its bits, so there are three alignments; the ends depend on the neighbours.
+    """
     raw = secret.encode("utf-8", "surrogatepass")
-    return {
-        secret,
-        quote(secret, safe="", errors="replace"),
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        base64.b64encode(raw).decode(),
-        repr(secret)[1:-1],
-        secret.replace("'", "''"),
+    forms = set()
+    for before, start in enumerate((0, 2, 3)):
+        form = base64.b64encode(b"\0" * before + raw).decode()[start : (before + len(raw)) * 8 // 6]
+        forms |= {form, form.replace("+", "-").replace("/", "_")}
+    return tuple(sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+def _written(character: str) -> str:
+    """A character as itself, or as quoting makes it, as an expression."""
+    if character.isascii() and character.isalnum():
+        return rf"(?:{character}|%(?i:{ord(character):02x}))"
+    raw = character.encode("utf-8", "surrogatepass")
+    forms = {
+        re.escape(character),
+        "(?i:" + "".join(f"%{byte:02x}" for byte in raw) + ")",
+        r"\\+(?i:u[0-9a-f]{4}\\+u[0-9a-f]{4})" if ord(character) > 0xFFFF else rf"\\+(?i:u{ord(character):04x})",
+        rf"\\+(?i:U{ord(character):08x})",
+        rf"\\+(?i:x{ord(character):02x})",
+        re.escape(repr(character)[1:-1]),
+        re.escape(json.dumps(character)[1:-1]),
+        rf"\\+{re.escape(character)}",
+        re.escape(html.escape(character)),
+        rf"&#(?:{ord(character)}|(?i:x0*{ord(character):x}));",
     }
+    if character in "'\"%\\":
+        forms.add(rf"{re.escape(character)}+")
+    if character == "'":
+        forms |= {"'\"'\"'", r"'\\''"}
+    if character == " ":
+        forms.add(r"\+")
+    return "(?:" + "|".join(sorted(forms, key=len, reverse=True)) + ")"
 
 
 def redact(text: str) -> str:
     """The text with every remembered secret and everything that looks like one replaced by `***`."""
-    for form in _forms:
-        if form in text:
-            text = text.replace(form, MASK)
+    plain = html.unescape(unquote(text)).replace("\\", "") if _longest_first else ""
+    for known in _longest_first:
+        if known.may_occur(text, plain):
+            text = known.expression.sub(MASK, text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
@@ -75,7 +133,7 @@ def redact(text: str) -> str:
 class JsonLines(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, and `extra` fields; redacted as a whole."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     _standard = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
     def format(self, record: logging.LogRecord) -> str:
@@ -83,7 +141,7 @@ class JsonLines(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": redact(record.getMessage()),
+            "message": redact(_message(record)),
         }
         for key, value in vars(record).items():
             if key not in self._standard:
@@ -93,13 +151,26 @@ class JsonLines(logging.Formatter):
         return json.dumps(row, ensure_ascii=False, default=str)
 
 
+def _message(record: logging.LogRecord) -> str:
+    """The record's text; one whose arguments do not fit is kept, as logging would print it unmasked to stderr."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} {record.args}"
+
+
+def _only_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class _Private(logging.handlers.RotatingFileHandler):
     """A rotating file that only its owner can read, whatever the umask."""
 
-    def _open(self):  # type: ignore[no-untyped-def]  # the base class has no annotation either
-        stream = super()._open()
-        Path(self.baseFilename).chmod(0o600)
-        return stream
+    def _open(self) -> TextIOWrapper:
+        path, mode = self.baseFilename, self.mode
+        stream = open(path, mode, encoding="utf-8", errors="backslashreplace", opener=_only_for_owner)  # noqa: SIM115 - the handler closes it
+        Path(path).chmod(0o600)  # it may be older, and wider
+        return cast(TextIOWrapper, stream)
 
 
 def configure(folder: Path | None, *, level: str = "INFO", echo_sql: bool = False) -> Path | None:
@@ -118,7 +189,7 @@ def configure(folder: Path | None, *, level: str = "INFO", echo_sql: bool = Fals
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = folder / "tradekeep.jsonl"
-            handlers.append(_Private(file, maxBytes=5_000_000, backupCount=4, encoding="utf-8"))
+            handlers.append(_Private(file, maxBytes=5_000_000, backupCount=4))
         except OSError:
             file = None
     stderr = logging.StreamHandler(sys.stderr)
@@ -133,4 +204,5 @@ def configure(folder: Path | None, *, level: str = "INFO", echo_sql: bool = Fals
     sql = logging.getLogger("sqlalchemy.engine")
     sql.handlers = handlers if echo_sql else []
     sql.setLevel(logging.INFO if echo_sql else logging.WARNING)
+    sql.propagate = not echo_sql  # other handlers would write the statements unmasked
     return file

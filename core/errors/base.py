@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ TYPES = (
     "service", "auth", "network", "tls", "schema", "permission", "resource", "transient", "config", "data",
     "unexpected",
 )  # fmt: skip
+# kinds.toml: Tradekeep's own errors. failures.toml: those of PostgreSQL, its drivers and the file system.
+TABLES = ("kinds.toml", "failures.toml")
+PLATFORM = {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,21 @@ class Kind:
     title: str
     why: str
     fix: str
-    steps: tuple[str, ...] = ()
+    steps_on: dict[str, tuple[str, ...]] = field(default_factory=dict)
     http: int = 500
     retryable: bool = False
     retry_after: float | None = None
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps for this platform."""
+        return self.steps_on.get(PLATFORM, self.steps_on["linux"])
+
 
 def _load() -> dict[str, Kind]:
-    suffix = {"win32": "_windows", "darwin": "_macos"}.get(sys.platform, "")
-    rows = tomllib.loads((Path(__file__).parent / "kinds.toml").read_text("utf-8"))
+    rows: dict[str, dict[str, Any]] = {}
+    for table in TABLES:
+        rows |= tomllib.loads((Path(__file__).parent / table).read_text("utf-8"))
     return {
         name: Kind(
             name=name,
@@ -44,7 +54,8 @@ def _load() -> dict[str, Kind]:
             title=row["title"],
             why=row["why"],
             fix=row["fix"],
-            steps=tuple(row.get(f"steps{suffix}", row.get("steps", ()))),
+            steps_on={"linux": tuple(row.get("steps", ()))}
+            | {on: tuple(row[f"steps_{on}"]) for on in ("macos", "windows") if f"steps_{on}" in row},
             http=row.get("http", 500),
             retryable=row.get("retryable", False),
             retry_after=row.get("retry_after"),
@@ -78,7 +89,7 @@ class TradekeepError(Exception):
         self.message = message or self.title
         self.details = details
         self.suggested_fix = _fill(row.fix, facts)
-        self.recovery_steps = [_fill(step, facts) for step in row.steps]
+        self.recovery_steps = [_command(step, facts) for step in row.steps]
         self.retryable = row.retryable
         self.retry_after = row.retry_after
         self.http_status = row.http
@@ -110,18 +121,57 @@ class TradekeepError(Exception):
         }
 
 
+def explained(error: TradekeepError) -> str:
+    """The error for a terminal: what happened with its code, why, what to do, and the technical details."""
+    parts = [f"{error.message} ({error.error_code})"]
+    if error.message != error.title:
+        parts.append(error.title)
+    parts += [error.why, "", error.suggested_fix]
+    parts += [f"  {number}. {step}" for number, step in enumerate(error.recovery_steps, 1)]
+    if error.details:
+        parts += ["", "Technical details:", *(f"  {line}" for line in error.details.splitlines())]
+    return "\n".join(parts)
+
+
 def _rebuild(kind: str, message: str | None, details: str, facts: dict[str, object]) -> TradekeepError:
     return TradekeepError(kind, message, details=details, **facts)
 
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{host\}:\{port\}|(?P<quoted>\"?)\{(?P<name>\w+)\}(?P=quoted)")
+_HARMLESS = re.compile(r"[\w./:@%+,=-]+")
+
+
+def _known(facts: dict[str, object], name: str) -> str:
+    fact = facts.get(name)
+    return "" if fact is None else str(fact)
 
 
 def _fill(text: str, facts: dict[str, object]) -> str:
     """The text with {name} replaced by the fact of that name, or by "the name" where it is not known."""
 
     def value(found: re.Match[str]) -> str:
-        fact = facts.get(found[1])
-        return f"the {found[1].replace('_', ' ')}" if fact is None or fact == "" else str(fact)
+        if not found["name"]:
+            host, port = _known(facts, "host"), _known(facts, "port")
+            address = f"[{host}]" if ":" in host else host
+            return f"{address}:{port}" if host and port else address or (f"port {port}" if port else "the server")
+        fact = _known(facts, found["name"])
+        return f"{found['quoted']}{fact}{found['quoted']}" if fact else f"the {found['name'].replace('_', ' ')}"
 
     return _PLACEHOLDER.sub(value, text)
+
+
+def _command(step: str, facts: dict[str, object]) -> str:
+    """The step with its facts, quoted where a shell or SQL would read more than a name; unknown ones as NAME."""
+
+    def value(name: str, quoted: str = "") -> str:
+        fact = _known(facts, name)
+        if not fact:
+            return f"{quoted}{name.upper()}{quoted}"
+        if quoted:
+            return '"' + fact.replace('"', '""') + '"'
+        return fact if _HARMLESS.fullmatch(fact) else shlex.quote(fact)
+
+    def both(found: re.Match[str]) -> str:
+        return value(found["name"], found["quoted"]) if found["name"] else f"{value('host')}:{value('port')}"
+
+    return _PLACEHOLDER.sub(both, step)

@@ -1,0 +1,142 @@
+"""How connections are made: limits, libpq's keywords, a knock before, and a deadline on every wait."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.errors import _WaitTimeout  # public only as the timeout argument of Connection.wait
+
+from core.errors import TradekeepError, classify
+from core.probe import reach
+from core.settings import DatabaseConfig
+
+if TYPE_CHECKING:
+    from core.settings import Settings
+
+DRIVER_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error, sqlite3.Error, UnicodeError)
+PREFLIGHT_LOCAL_S, PREFLIGHT_REMOTE_S = 0.25, 1.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Pool sizes and time-outs of one engine; a time-out of None means "as long as it takes"."""
+
+    pool_size: int = 5
+    max_overflow: int = 10
+    pool_timeout_s: float = 5.0
+    pool_recycle_s: float = 1800.0
+    connect_timeout_s: float = 2.0
+    statement_timeout_s: float | None = 5.0
+    echo: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """The limits that the settings ask for."""
+        return cls(
+            pool_size=settings.pool_size,
+            max_overflow=settings.max_overflow,
+            pool_timeout_s=settings.pool_timeout_s,
+            pool_recycle_s=settings.pool_recycle_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            statement_timeout_s=settings.statement_timeout_s,
+            echo=settings.sql_echo,
+        )
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One thing that happened to a Database: what is "connect", "ping" or "error"."""
+
+    what: str
+    database: str
+    ms: float
+    error: TradekeepError | None = None
+
+
+_observers: list[Callable[[Observation], None]] = []
+
+
+def observe(observer: Callable[[Observation], None]) -> None:
+    """Have observer called after each connect, ping and error; it must be quick and must not raise."""
+    if observer not in _observers:
+        _observers.append(observer)
+
+
+def tell(observation: Observation) -> None:
+    for observer in _observers:
+        observer(observation)
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection whose every wait ends: a stopped server answers to no time-out of its own."""
+
+    deadline_s: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        limit = timeout if timeout is not None else self.deadline_s
+        try:
+            return super().wait(gen, interval, limit)
+        except _WaitTimeout:
+            if timeout is not None:
+                raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer from the server within {limit:g} s (client deadline)") from None
+
+
+def connect_parameters(config: DatabaseConfig, limits: Limits | None = None) -> dict[str, Any]:
+    """libpq's keywords for this configuration, with our defaults for what it leaves open."""
+    limits = limits or Limits()
+    defaults = {
+        "connect_timeout": str(max(2, round(limits.connect_timeout_s))),
+        "tcp_user_timeout": "3000",
+        "keepalives": "1",
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+        "application_name": "tradekeep",
+    }
+    return defaults | config.libpq_params()
+
+
+def preflight(config: DatabaseConfig) -> None:
+    """Raise OSError within a moment if no host of this configuration takes a TCP connection."""
+    if config.backend != "postgresql" or "service" in config.options or not config.host:
+        return
+    hosts = (config.options.get("hostaddr") or config.host).split(",")
+    ports = (config.port_text or str(config.port or 5432)).split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    answer = None
+    for host, port in zip(hosts, ports, strict=False):
+        local = host.startswith(("/", "127.")) or host in ("localhost", "::1")
+        if not (port or "5432").isdigit():
+            return  # libpq words this better
+        answer = reach(host, int(port or 5432), PREFLIGHT_LOCAL_S if local else PREFLIGHT_REMOTE_S)
+        if answer.ok:
+            return
+    if answer is not None and answer.state == "timeout":
+        raise TimeoutError(f"no answer from {hosts[-1]} port {ports[-1]} to a TCP connection")
+
+
+@contextmanager
+def session(config: DatabaseConfig, limits: Limits | None = None) -> Iterator[Connection]:
+    """One psycopg connection in autocommit, for what no transaction may hold (CREATE DATABASE) and for COPY.
+
+    Raises TradekeepError for every driver error inside the block.
+    """
+    limits = limits or Limits()
+    try:
+        preflight(config)
+        connection = Connection.connect(**connect_parameters(config, limits), autocommit=True, prepare_threshold=None)
+    except (*DRIVER_ERRORS, OSError) as exc:
+        raise classify(exc, config) from None
+    try:
+        with connection:
+            yield connection
+    except DRIVER_ERRORS as exc:
+        raise classify(exc, config) from None

@@ -1,0 +1,107 @@
+"""Retry with back-off and jitter, and a circuit breaker for each server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from core.errors import TradekeepError
+
+T = TypeVar("T")
+CONNECTION_TYPES = frozenset({"service", "network", "auth", "tls"})
+
+
+def retried(
+    call: Callable[[], T],
+    *,
+    attempts: int = 5,
+    delay_s: float = 1.0,
+    longest_s: float = 15.0,
+    sleep: Callable[[float], None] = time.sleep,
+    on_wait: Callable[[int, float, TradekeepError], None] | None = None,
+) -> T:
+    """The result of call(), tried again after errors that may pass by themselves.
+
+    Waits delay_s, 2 delay_s, 4 delay_s ... plus jitter, at most longest_s; on_wait(attempt, wait_s, error) is told
+    before each wait. Raises the last TradekeepError; one that is not retryable at once.
+    """
+
+    def before_sleep(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if on_wait and isinstance(error, TradekeepError):
+            on_wait(state.attempt_number, state.next_action.sleep if state.next_action else 0.0, error)
+
+    return Retrying(
+        stop=stop_after_attempt(max(1, attempts)),
+        wait=wait_exponential_jitter(initial=delay_s, max=longest_s, jitter=delay_s / 4),
+        retry=retry_if_exception(lambda error: isinstance(error, TradekeepError) and error.retryable),
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    )(call)
+
+
+class Breaker:
+    """Refuses calls to a server that just failed, so that a dead database never makes a page wait.
+
+    closed: calls pass. open: calls fail at once with the last error. half open: after wait_s one call may try;
+    its success closes the circuit, its failure doubles wait_s (at most longest_s).
+    Source: M. Nygard, "Release It!", circuit breaker.
+    """
+
+    def __init__(
+        self,
+        *,
+        failures: int = 2,
+        wait_s: float = 1.0,
+        longest_s: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._allowed, self._first_wait_s, self._longest_s, self._clock = failures, wait_s, longest_s, clock
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._wait_s = wait_s
+        self._open_until: float | None = None
+        self._error: TradekeepError | None = None
+
+    @property
+    def state(self) -> str:
+        """closed, open or half open."""
+        with self._lock:
+            if self._open_until is None:
+                return "closed"
+            return "open" if self._clock() < self._open_until else "half open"
+
+    def check(self) -> None:
+        """Raise the error that opened the circuit, if it is open; let one caller pass when it is half open."""
+        with self._lock:
+            if self._open_until is None or self._error is None:
+                return
+            remaining = self._open_until - self._clock()
+            if remaining <= 0:
+                self._open_until = self._clock() + self._wait_s
+                return
+            error = self._error
+            error.retry_after = round(remaining, 1)
+        raise error.with_traceback(None)
+
+    def succeeded(self) -> None:
+        """Close the circuit."""
+        with self._lock:
+            self._failed, self._wait_s, self._open_until, self._error = 0, self._first_wait_s, None, None
+
+    def failed(self, error: TradekeepError) -> None:
+        """Count a failed connection; open the circuit after the allowed number of them."""
+        if error.error_type not in CONNECTION_TYPES:
+            return
+        with self._lock:
+            self._failed += 1
+            self._error = error
+            if self._failed >= self._allowed:
+                if self._open_until is not None:
+                    self._wait_s = min(self._wait_s * 2, self._longest_s)
+                self._open_until = self._clock() + self._wait_s

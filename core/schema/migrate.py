@@ -1,0 +1,341 @@
+"""Bring a database to a revision of the schema: alone, in one transaction, or not at all."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection, MetaData, event, inspect
+from sqlalchemy.exc import OperationalError
+
+from core.database import Database
+from core.errors import TradekeepError
+from core.models import AREAS, Base
+from core.progress import Report, silent
+from core.schema import grants
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+VERSION_TABLE = "alembic_version"
+LOCK = 7_245_001  # the advisory lock's key: every program that migrates this schema takes the same one
+LOCK_WAIT_S = 30.0
+RENDER_WAIT_S = 5.0
+# Alembic keeps its context in module globals: two threads would mix their connections.
+_running = threading.RLock()
+_CREATE_TABLE = re.compile(r'^\s*CREATE TABLE "?(\w+)"?', re.IGNORECASE | re.MULTILINE)
+
+
+class Revision(BaseModel):
+    """One step of the schema's history; down is the revision before it, None for the first."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    title: str
+    down: str | None
+
+
+class SchemaVersion(BaseModel):
+    """Where a database stands. compatible: this installation knows its revision (or it has none yet).
+
+    pending: what upgrade would run, oldest first. unmanaged: our tables in a database without a revision.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    current_version: str | None
+    expected_version: str
+    compatible: bool
+    migration_needed: bool
+    pending: list[Revision] = []
+    unmanaged: list[str] = []
+
+
+class InitializationResult(BaseModel):
+    """What an upgrade did; a failed one raises instead and leaves nothing."""
+
+    model_config = ConfigDict(frozen=True)
+    success: bool
+    tables_created: list[str]
+    tables_skipped: list[str]
+    errors: list[str]
+    duration_ms: float
+
+
+def revisions() -> list[Revision]:
+    """The schema's history, oldest first."""
+    return list(_history())
+
+
+@cache
+def _history() -> tuple[Revision, ...]:
+    found = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    steps = [Revision(id=step.revision, title=step.doc.rstrip("."), down=step.down_revision) for step in found]
+    return tuple(reversed(steps))
+
+
+def status(db: Database) -> SchemaVersion:
+    """The database's revision against the newest one. Reads only."""
+    return db.ask(_status)
+
+
+def _status(connection: Connection) -> SchemaVersion:
+    current, ours = _found(connection)
+    order = _order()
+    known = current is None or current in order
+    pending = _after(current) if known else []
+    return SchemaVersion(
+        current_version=current,
+        expected_version=order[-1],
+        compatible=known,
+        migration_needed=bool(pending),
+        pending=pending,
+        unmanaged=ours if current is None else [],
+    )
+
+
+def upgrade(db: Database, to: str = "head", *, progress: Report | None = None) -> InitializationResult:
+    """Run the pending revisions up to `to`, and give the roles their rights on what was made.
+
+    progress(done, total, message) is called for each table; what it raises cancels everything. A second run creates
+    nothing and says so. Raises schema.busy, schema.newer, schema.unmanaged, schema.revision, schema.no_models.
+    """
+    begin = time.perf_counter()
+    report = progress or silent
+    with _alone(db) as connection:
+        current, before = _found(connection)
+        _accept(db, current, before)
+        start = _position(current)
+        stop = _position(_resolved(to, current))
+        steps = revisions()[start:stop]
+        total = len(_tables_of(_preview(db.backend, steps[0].down, steps[-1].id))) if steps else len(before)
+        report(0 if steps else total, total, steps[0].title if steps else "The schema is up to date")
+        with _reported(connection, total, report) as created:
+            if steps:
+                _alembic(command.upgrade, steps[-1].id, connection)
+        if connection.dialect.name == "postgresql":
+            grants.apply_derived(connection)
+    return InitializationResult(
+        success=True,
+        tables_created=created,
+        tables_skipped=before,
+        errors=[],
+        duration_ms=(time.perf_counter() - begin) * 1000,
+    )
+
+
+def downgrade(db: Database, to: str) -> SchemaVersion:
+    """Undo the revisions after `to` ("base" undoes all); their tables and rows are gone. Gives the new status.
+
+    Raises schema.busy, schema.newer, schema.unmanaged, schema.revision.
+    """
+    with _alone(db) as connection:
+        current, ours = _found(connection)
+        _accept(db, current, ours)
+        target = _resolved(to, current)
+        if _position(target) > _position(current):
+            raise TradekeepError("schema.revision", f"Revision {target} is newer than {current or 'an empty schema'}.")
+        if target != current:
+            _alembic(command.downgrade, target or "base", connection)
+        return _status(connection)
+
+
+def stamp(db: Database, to: str) -> SchemaVersion:
+    """Record that the tables match revision `to`, without running anything. Gives the new status.
+
+    Raises schema.busy, schema.revision.
+    """
+    with _alone(db) as connection:
+        current, _ours = _found(connection)
+        target = _resolved(to, current if current in _order() else None)
+        _alembic(command.stamp, target or "base", connection, purge=True)
+        return _status(connection)
+
+
+def sql(db: Database, to: str = "head") -> str:
+    """The SQL that upgrade(to) would run; for a revision that was run already, the SQL of that one.
+
+    "" when nothing is pending. Raises schema.newer, schema.revision.
+    """
+    found = status(db)
+    if not found.compatible:
+        raise TradekeepError("schema.newer", revision=found.current_version)
+    target = _resolved(to, found.current_version)
+    if target is None:
+        return ""
+    if _position(target) > _position(found.current_version):
+        return _preview(db.backend, found.current_version, target)
+    return "" if to == "head" else _preview(db.backend, revisions()[_position(target) - 1].down, target)
+
+
+def expected_tables(metadata: MetaData = Base.metadata) -> list[str]:
+    """The tables that the models describe, in the order of their areas. Raises schema.no_models for none."""
+    if not metadata.tables:
+        raise TradekeepError("schema.no_models")
+    return [table for tables in AREAS.values() for table in tables]
+
+
+def _order() -> list[str]:
+    return [step.id for step in _history()]
+
+
+def _position(revision: str | None) -> int:
+    """How many revisions have run when the database is at this one."""
+    return 0 if revision is None else _order().index(revision) + 1
+
+
+def _after(revision: str | None) -> list[Revision]:
+    return revisions()[_position(revision) :]
+
+
+def _resolved(to: str, current: str | None) -> str | None:
+    """The revision that is meant by head, base, +1, -1, an identifier or its unique beginning; None for base."""
+    order = _order()
+    if to == "base":
+        return None
+    if to == "head":
+        return order[-1]
+    if re.fullmatch(r"[+-]\d+", to):
+        position = _position(current) + int(to)
+        if 0 <= position <= len(order):
+            return order[position - 1] if position else None
+    elif len(found := [revision for revision in order if revision == to or (to and revision.startswith(to))]) == 1:
+        return found[0]
+    raise TradekeepError("schema.revision", f"There is no schema revision {to!r}; known are {', '.join(order)}.")
+
+
+def _found(connection: Connection) -> tuple[str | None, list[str]]:
+    """The recorded revision, and which of our tables are there."""
+    present = set(inspect(connection).get_table_names())
+    ours = [table for table in expected_tables() if table in present]
+    if VERSION_TABLE not in present:
+        return None, ours
+    recorded = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars().all()  # noqa: S608  # a constant
+    return ", ".join(sorted(recorded)) or None, ours
+
+
+def _accept(db: Database, current: str | None, ours: list[str]) -> None:
+    if current is not None and current not in _order():
+        raise TradekeepError(
+            "schema.newer",
+            f"The database has revision {current}; this installation knows {', '.join(_order())}.",
+            revision=current,
+        )
+    if current is None and ours:
+        shown = ", ".join(ours[:3]) + (f" and {len(ours) - 3} more" if len(ours) > 3 else "")
+        raise TradekeepError(
+            "schema.unmanaged",
+            f"The database already has {shown}, but no record of a revision.",
+            database=db.config.database,
+        )
+
+
+@contextmanager
+def _alone(db: Database) -> Iterator[Connection]:
+    """One transaction in which nobody else migrates this database, neither here nor in another process."""
+    with _one_thread(db, LOCK_WAIT_S), db.connect(statement_timeout_s=None) as connection:
+        if connection.dialect.name == "sqlite":
+            _lock_file(db, connection)
+        else:
+            _lock_database(db, connection)
+        yield connection
+
+
+@contextmanager
+def _one_thread(db: Database | None, wait_s: float) -> Iterator[None]:
+    if not _running.acquire(timeout=wait_s):
+        raise TradekeepError("schema.busy", "Another migration is running in this process.", database=_name(db))
+    try:
+        yield
+    finally:
+        _running.release()
+
+
+def _lock_database(db: Database, connection: Connection) -> None:
+    """Take the advisory lock for this transaction; asked again and again, so that the wait ends without an error.
+
+    Every statement sees what was committed before it, so the revision is read afresh after this.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while not connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,)).scalar():
+        if time.monotonic() > deadline:
+            raise TradekeepError("schema.busy", database=_name(db))
+        time.sleep(0.05)
+
+
+def _lock_file(db: Database, connection: Connection) -> None:
+    """Take SQLite's write lock at once: a transaction that reads first cannot wait for it any more."""
+    waits_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(LOCK_WAIT_S * 1000)}")
+    try:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as exc:
+        if "locked" not in str(exc.orig):
+            raise
+        raise TradekeepError("schema.busy", details=str(exc.orig), database=_name(db)) from None
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {waits_ms}")
+
+
+def _name(db: Database | None) -> str:
+    return "" if db is None else db.name
+
+
+@contextmanager
+def _reported(connection: Connection, total: int, report: Report) -> Iterator[list[str]]:
+    """Collect, and report, each table that is created on the connection."""
+    created: list[str] = []
+
+    def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        for table in _tables_of(statement):
+            created.append(table)
+            report(len(created), total, f"Created table {table}")
+
+    event.listen(connection, "after_cursor_execute", executed)
+    try:
+        yield created
+    finally:
+        event.remove(connection, "after_cursor_execute", executed)
+
+
+def _tables_of(statements: str) -> list[str]:
+    """The tables that SQL creates, Alembic's own left out."""
+    return [table for table in _CREATE_TABLE.findall(statements) if table != VERSION_TABLE]
+
+
+@cache
+def _preview(backend: str, start: str | None, stop: str) -> str:
+    """The SQL of the revisions after start up to stop, made without a database."""
+    config = _config()
+    config.output_buffer = io.StringIO()
+    config.attributes["dialect"] = backend
+    with _one_thread(None, RENDER_WAIT_S):
+        _alembic(command.upgrade, f"{start}:{stop}" if start else stop, None, config, sql=True)
+    return config.output_buffer.getvalue()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _alembic(run: Any, to: str, connection: Connection | None, config: Config | None = None, **options: Any) -> None:
+    """Run one of Alembic's commands on the connection. Raises schema.revision for what it refuses."""
+    config = config or _config()
+    if connection is not None:
+        config.attributes["connection"] = connection
+    try:
+        run(config, to, **options)
+    except CommandError as exc:
+        raise TradekeepError("schema.revision", str(exc)) from None

@@ -1,0 +1,17 @@
+"""Where every setting comes from: connection strings, env files and the environment."""
+
+from core.settings.config import DatabaseConfig
+from core.settings.parse import parse_connection
+from core.settings.settings import ConfigIssue, Settings, environment, load_settings
+from core.settings.variables import VARIABLES, Variable
+
+__all__ = [
+    "VARIABLES",
+    "ConfigIssue",
+    "DatabaseConfig",
+    "Settings",
+    "Variable",
+    "environment",
+    "load_settings",
+    "parse_connection",
+]

@@ -1,0 +1,234 @@
+"""Every setting with its source: environment > .env.tradekeep > .env.local > .env > default."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict
+
+from core import envfile
+from core.errors import TradekeepError
+from core.settings.config import DatabaseConfig, option_variables
+from core.settings.parse import parse_connection
+from core.settings.variables import VARIABLES, Variable
+
+FILES = (".env.tradekeep", ".env.local", ".env")
+ENVIRONMENT = "environment"
+DEFAULT = "default"
+# What of libpq's own variables says where the database is and who signs in; the others are options.
+_PLACE = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSERVICE", "PGPASSFILE")
+
+
+class ConfigIssue(BaseModel):
+    """One thing about the configuration that somebody should know."""
+
+    model_config = ConfigDict(frozen=True)
+
+    severity: Literal["error", "warning", "info"]
+    component: str
+    message: str
+    suggested_fix: str
+
+
+class Source(NamedTuple):
+    """Where values come from: "environment" or a file's name."""
+
+    name: str
+    path: Path | None
+    values: Mapping[str, str]
+
+
+class Settings(BaseModel):
+    """All settings of one project as they are now; `load_settings` makes it, `VARIABLES` explains each field."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    home: Path
+    project: Path
+    env: Literal["development", "testing", "production"] = "development"
+    database: DatabaseConfig | None = None
+    owner: DatabaseConfig | None = None
+    viewer: DatabaseConfig | None = None
+    tracked_symbols: list[str] = []
+    log_level: str = "INFO"
+    sql_echo: bool = False
+    pool_size: int = 5
+    max_overflow: int = 10
+    pool_timeout_s: float = 5.0
+    pool_recycle_s: float = 1800.0
+    connect_timeout_s: float = 2.0
+    statement_timeout_s: float = 5.0
+    init_timeout_s: float = 30.0
+    retry_attempts: int = 5
+    retry_delay_s: float = 1.0
+    auto_repair: bool = False
+    error: TradekeepError | None = None
+    sources: dict[str, str] = {}
+    found: tuple[ConfigIssue, ...] = ()
+
+    @property
+    def configured(self) -> bool:
+        """Whether somebody has ever named a database, rightly or wrongly."""
+        return self.error is not None or self.source_of("DATABASE_URL") != DEFAULT
+
+    @property
+    def env_local(self) -> Path:
+        """The platform's file: what the bots read."""
+        return self.project / ".env.local"
+
+    @property
+    def env_tradekeep(self) -> Path:
+        """Tradekeep's own file: what the bots must not read."""
+        return self.project / ".env.tradekeep"
+
+    def source_of(self, name: str) -> str:
+        """Where a variable's value comes from: "environment", a file's name, or "default"."""
+        return self.sources.get(name, DEFAULT)
+
+    def issues(self) -> list[ConfigIssue]:
+        """What is wrong or risky about the configuration now, errors first; [] when nothing is."""
+        from core.settings.issues import issues_of  # it needs this class
+
+        return issues_of(self)
+
+
+def environment() -> dict[str, str]:
+    """A copy of the process's environment, for child processes and for the few who look up one value."""
+    return dict(os.environ)
+
+
+def default_home() -> Path:
+    """The user's data folder; /var/lib/tradekeep for root on Linux, whose home other accounts cannot enter."""
+    if sys.platform.startswith("linux") and os.geteuid() == 0:
+        return Path("/var/lib/tradekeep")
+    return user_data_path("tradekeep", appauthor=False)
+
+
+def sources_of(project: Path, found: list[ConfigIssue] | None = None) -> list[Source]:
+    """The environment and the project's env files, strongest first; a file that cannot be read becomes an issue."""
+    sources = [Source(ENVIRONMENT, None, environment())]
+    for name in FILES:
+        path = project / name
+        try:
+            sources.append(Source(name, path, envfile.values(path)))
+        except TradekeepError as error:
+            sources.append(Source(name, path, {}))
+            if found is not None:
+                found.append(_issue("error", name, error.message, error.suggested_fix))
+    return sources
+
+
+def load_settings(project: Path | None = None) -> Settings:
+    """The settings of a project (default: TRADEKEEP_PROJECT, else the current folder).
+
+    A value that cannot be used becomes an issue and its default is used; a DATABASE_URL that cannot be read
+    leaves database None and stands in `error`. Never raises for what is written in a file or the environment.
+    In TRADEKEEP_ENV=testing without a DATABASE_URL the database is the SQLite file testing.sqlite under home.
+    """
+    found: list[ConfigIssue] = []
+    folder = Path(project or environment().get("TRADEKEEP_PROJECT", "").strip() or Path.cwd()).expanduser().absolute()
+    sources = sources_of(folder, found)
+    values: dict[str, Any] = {"home": default_home()}
+    origin: dict[str, str] = {}
+    for variable in VARIABLES:
+        name, text = _first(sources, variable)
+        if not text or variable.field in ("project", "database", "owner", "viewer"):
+            continue
+        try:
+            values[variable.field] = variable.read(text)
+            origin[variable.name] = name
+        except ValueError as reason:
+            found.append(_bad_value(variable, name, str(reason)))
+    values |= _connections(sources, origin, found)
+    if values["database"] is None and values["error"] is None and values.get("env") == "testing":
+        values["database"] = DatabaseConfig(backend="sqlite", database=str(values["home"] / "testing.sqlite"))
+    return Settings(**values, project=folder, sources=origin, found=tuple(found))
+
+
+def _issue(severity: Literal["error", "warning", "info"], component: str, message: str, fix: str) -> ConfigIssue:
+    return ConfigIssue(severity=severity, component=component, message=message, suggested_fix=fix)
+
+
+def _bad_value(variable: Variable, source: str, reason: str) -> ConfigIssue:
+    return _issue(
+        "error",
+        variable.name,
+        f"{variable.name} in {_place(source)} {reason}; {variable.default_text or 'its default'} is used.",
+        f"Correct {variable.name}: {variable.unit}.",
+    )
+
+
+def _place(source: str) -> str:
+    return "the environment" if source == ENVIRONMENT else source
+
+
+def _first(sources: list[Source], variable: Variable) -> tuple[str, str]:
+    """The strongest source that sets the variable to something, and the text; an empty value is no value."""
+    for source in sources:
+        for name in (variable.name, *variable.also):
+            if text := source.values.get(name, "").strip():
+                return source.name, text
+    return DEFAULT, ""
+
+
+def _connections(sources: list[Source], origin: dict[str, str], found: list[ConfigIssue]) -> dict[str, Any]:
+    """database, owner, viewer and error."""
+    configs: dict[str, Any] = {"database": None, "owner": None, "viewer": None, "error": None}
+    separate = _separate(sources)
+    for variable in VARIABLES:
+        if variable.field not in ("database", "owner", "viewer"):
+            continue
+        name, text = _first(sources, variable)
+        try:
+            if text:
+                origin[variable.name] = name
+                config = parse_connection(text)
+            elif variable.field == "database" and any(
+                separate.get(key) for key in ("PGHOST", "PGSERVICE", "PGDATABASE")
+            ):
+                origin[variable.name] = next(s.name for s in sources if any(s.values.get(key) for key in _PLACE))
+                config = _from_variables(separate)
+            else:
+                continue
+            configs[variable.field] = _completed(config, separate, configs["database"])
+        except TradekeepError as error:
+            message = f"{variable.name} in {_place(name)} cannot be used: {error.message}"
+            if variable.field == "database":
+                configs["error"] = TradekeepError(error.kind, message, part=error.facts.get("part", ""))
+            found.append(_issue("error", variable.name, message, error.suggested_fix))
+    return configs
+
+
+def _separate(sources: list[Source]) -> dict[str, str]:
+    """libpq's variables (PGHOST, PGSSLROOTCERT ...) with the strongest value of each."""
+    names = [variable for variable in option_variables().values() if variable]
+    return {name: text for name in names for text in [_text(sources, name)] if text}
+
+
+def _text(sources: list[Source], name: str) -> str:
+    return next((text for source in sources if (text := source.values.get(name, ""))), "")
+
+
+def _from_variables(separate: Mapping[str, str]) -> DatabaseConfig:
+    keywords = {variable: keyword for keyword, variable in option_variables().items() if variable}
+    return DatabaseConfig.from_params({keywords[name]: separate[name] for name in _PLACE if name in separate})
+
+
+def _completed(config: DatabaseConfig, separate: Mapping[str, str], runtime: DatabaseConfig | None) -> DatabaseConfig:
+    """The config with the options that stand in keys of their own, where it has none of the same name.
+
+    An owner or viewer of another server than the runtime's gets nothing; a password belongs only to its own user.
+    """
+    if config.backend == "sqlite" or (runtime and (runtime.host, runtime.port_text) != (config.host, config.port_text)):
+        return config
+    keywords = {variable: keyword for keyword, variable in option_variables().items() if variable}
+    options = {keywords[name]: text for name, text in separate.items() if name not in _PLACE}
+    config = config.replace(options=options | config.options)
+    if config.password is None and "PGPASSWORD" in separate and config.user == separate.get("PGUSER", config.user):
+        return config if runtime else config.replace(password=separate["PGPASSWORD"])
+    return config

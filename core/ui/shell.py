@@ -1,0 +1,36 @@
+"""The foot of the sidebar: where the process is connected to, always true, without a click."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core import state
+from core.format import duration
+from core.ui import cards
+from core.ui.page import SETUP
+
+EVERY_S = 3
+
+
+def foot() -> None:
+    """Draw the connection in the sidebar and keep it fresh; when the mode changes, the page runs again."""
+    with st.sidebar:
+        _connection()
+
+
+@st.fragment(run_every=EVERY_S)
+def _connection() -> None:
+    status = state.status()
+    seen = (status.mode, status.ready, status.label)
+    if st.session_state.setdefault("shell_seen", seen) != seen:
+        st.session_state["shell_seen"] = seen
+        st.rerun(scope="app")
+    with st.container(key="shell_foot", border=True):
+        cards.badge(status)
+        if status.label:
+            st.caption(cards.text(status.label))
+        if status.latency_ms is not None:
+            st.caption(f"PostgreSQL {status.server_version} · {duration(status.latency_ms / 1000)}")
+        elif status.mode == "demo":
+            st.caption("No database is configured.")
+        st.page_link(SETUP, label="Connection and setup", icon=":material/build:")

@@ -1,0 +1,72 @@
+"""Long work on a page: started by a button, watched by a fragment, and over whether or not anybody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from core import state
+from core.format import duration
+from core.tasks import Progress, Step, Task
+from core.ui import cards
+
+EVERY_S = 0.4
+ICONS = {
+    "waiting": ":gray[:material/radio_button_unchecked:]",
+    "running": ":blue[:material/progress_activity:]",
+    "done": ":green[:material/check_circle:]",
+    "skipped": ":gray[:material/do_not_disturb_on:]",
+    "failed": ":red[:material/error:]",
+}
+
+
+def begin(name: str, title: str, work: Callable[[Progress], Any], steps: list[tuple[str, str]] | None = None) -> None:
+    """Start the work, unless it runs already."""
+    state.tasks().start(name, title, work, steps)
+
+
+def ended(name: str) -> Task | None:
+    """The task of that name if it is over. While it runs: draws its progress and gives None."""
+    task = state.tasks().latest(name)
+    if task is None:
+        return None
+    if task.running:
+        _watch(name)
+        return None
+    if task.state == "failed" and task.error is not None:
+        if task.steps:
+            show_steps(task.steps)
+        cards.error_card(task.error)
+    if task.state == "cancelled":
+        st.markdown(":material/cancel: Cancelled. What was finished before is kept.")
+    return task
+
+
+def running(name: str) -> bool:
+    """Whether work of that name goes on now."""
+    task = state.tasks().latest(name)
+    return task is not None and task.running
+
+
+@st.fragment(run_every=EVERY_S)
+def _watch(name: str) -> None:
+    task = state.tasks().latest(name)
+    if task is None or not task.running:
+        st.rerun()
+    st.progress(task.share, text=cards.text(task.message or task.title))
+    show_steps(task.steps)
+    if st.button("Cancel", key=f"work_cancel_{name}", disabled=task.cancel_requested.is_set()):
+        task.cancel()
+
+
+def show_steps(steps: list[Step]) -> None:
+    """A line a step: its state, its title, what it came to, and how long it took."""
+    for step in steps:
+        line = f"{ICONS[step.state]} {cards.text(step.title)}"
+        if step.message:
+            line += f" · :gray[{cards.text(step.message)}]"
+        if step.ms is not None:
+            line += f" · :gray[{duration(step.ms / 1000)}]"
+        st.markdown(line)

@@ -1,0 +1,21 @@
+"""Schema: does the database look as it should?"""
+
+import streamlit as st
+
+from core import state, ui
+from core.schema import migrate, present
+from core.ui import schema
+
+db = ui.page("Schema", "The tables that Tradekeep expects, against those that are there.")
+with ui.guard():
+    found = migrate.status(db)
+    tables = present.tables(db)
+    st.markdown(f"#### {ui.text(schema.sentence(tables, found))}")
+    schema.counts(tables)
+    if state.status().mode == "connected":
+        schema.upgrade(found)
+    tables_tab, revisions_tab = st.tabs(["Tables", "Revisions"])
+    with tables_tab:
+        schema.table_list(tables)
+    with revisions_tab:
+        schema.history(db, found, migrate.revisions())

@@ -1,0 +1,187 @@
+"""Transactions, bounds and translation of errors, on a real server that is also stopped, killed and suspended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from core.database import AsyncDatabase, Database, Databases, Limits, Observation, observe, session
+from core.errors import TradekeepError
+from core.settings import DatabaseConfig, load_settings
+from tests.servers import Cluster
+
+
+def one(connection: sa.Connection) -> int:
+    return connection.exec_driver_sql("SELECT 1").scalar_one()
+
+
+def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_error(db: Database) -> None:
+    with db.begin() as session_:
+        session_.execute(sa.text("INSERT INTO telegram_settings (key, value) VALUES ('a', '1')"))
+    with pytest.raises(ValueError, match="mine"), db.begin() as session_:
+        session_.execute(sa.text("INSERT INTO telegram_settings (key, value) VALUES ('b', '1')"))
+        raise ValueError("mine")
+    with db.connect() as connection:
+        assert connection.exec_driver_sql("SELECT key FROM telegram_settings").scalars().all() == ["a"]
+
+
+def test_ddl_rolls_back_too(db: Database) -> None:
+    with pytest.raises(ValueError), db.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE half (a int)")
+        raise ValueError
+    with db.connect() as connection:
+        assert not sa.inspect(connection).has_table("half")
+
+
+def test_driver_errors_come_out_translated_and_without_a_trace_of_the_driver(db: Database) -> None:
+    with pytest.raises(TradekeepError) as caught, db.connect() as connection:
+        connection.exec_driver_sql("SELECT * FROM nowhere")
+    assert caught.value.error_type == "schema"
+    assert caught.value.__cause__ is None
+
+
+def test_a_read_only_database_refuses_to_write(migrated: DatabaseConfig, migrated_sqlite: DatabaseConfig) -> None:
+    for config in (migrated, migrated_sqlite):
+        database = Database(config, read_only=True)
+        with pytest.raises(TradekeepError), database.connect() as connection:
+            connection.exec_driver_sql("INSERT INTO telegram_settings (key) VALUES ('a')")
+        assert database.ask(one) == 1
+        database.dispose()
+
+
+def test_a_statement_ends_at_its_timeout(pg_database: DatabaseConfig) -> None:
+    database = Database(pg_database, limits=Limits(statement_timeout_s=0.2))
+    begin = time.monotonic()
+    with pytest.raises(TradekeepError) as caught, database.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(10)")
+    assert caught.value.error_type == "transient"
+    assert time.monotonic() - begin < 3
+    with database.connect(statement_timeout_s=None) as connection:
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
+    database.dispose()
+
+
+def test_a_suspended_server_ends_the_wait_on_the_client_side(own_cluster: Cluster) -> None:
+    database = Database(own_cluster.admin, limits=Limits(statement_timeout_s=0.5))
+    assert database.ask(one) == 1
+    own_cluster.suspend()
+    begin = time.monotonic()
+    try:
+        with pytest.raises(TradekeepError) as caught:
+            database.ping()
+    finally:
+        own_cluster.resume()
+    assert time.monotonic() - begin < 10
+    assert caught.value.error_type in ("service", "network", "transient")
+    database.breaker.succeeded()
+    assert database.ask(one) == 1
+    database.dispose()
+
+
+def test_a_dead_pooled_connection_is_replaced_invisibly(own_cluster: Cluster) -> None:
+    database = Database(own_cluster.admin)
+    assert database.ask(one) == 1
+    own_cluster.restart()
+    assert database.ask(one) == 1
+    database.dispose()
+
+
+def test_a_stopped_server_is_refused_fast_and_found_again(own_cluster: Cluster) -> None:
+    database = Database(own_cluster.admin)
+    own_cluster.stop()
+    for _ in range(2):
+        with pytest.raises(TradekeepError) as caught:
+            database.ping()
+        assert caught.value.kind == "service.refused"
+    begin = time.monotonic()
+    for _ in range(100):
+        with pytest.raises(TradekeepError):
+            database.ask(one)
+    assert time.monotonic() - begin < 1
+    own_cluster.start()
+    assert database.ping(force=True) > 0
+    assert database.ask(one) == 1
+    database.dispose()
+
+
+def test_a_host_that_does_not_answer_is_found_by_the_preflight() -> None:
+    database = Database(DatabaseConfig(host="127.0.0.1", port=1, database="x", user="x"))
+    begin = time.monotonic()
+    with pytest.raises(TradekeepError):
+        database.ping()
+    assert time.monotonic() - begin < 2
+
+
+def test_the_password_is_nowhere_in_the_engine(pg_database: DatabaseConfig) -> None:
+    assert pg_database.password is not None
+    secret = pg_database.password.get_secret_value()
+    database = Database(pg_database)
+    database.ping()
+    assert secret not in repr(database) + repr(database.engine) + str(database.engine.url) + repr(database.engine.pool)
+    database.dispose()
+
+
+def test_capabilities_say_what_the_role_may(pg_database: DatabaseConfig, migrated_sqlite: DatabaseConfig) -> None:
+    database = Database(pg_database)
+    found = database.capabilities
+    assert (found.backend, found.superuser, found.create_role, found.in_recovery) == ("postgresql", True, True, False)
+    assert found.version_number >= 140000
+    database.dispose()
+    assert Database(migrated_sqlite).capabilities.backend == "sqlite"
+
+
+def test_observers_hear_of_connects_pings_and_errors(pg_database: DatabaseConfig) -> None:
+    heard: list[Observation] = []
+    observe(heard.append)
+    database = Database(pg_database)
+    database.ping()
+    with pytest.raises(TradekeepError), database.connect() as connection:
+        connection.exec_driver_sql("SELECT nonsense")
+    mine = [o.what for o in heard if o.database == database.name]
+    assert mine == ["connect", "ping", "error"]
+    database.dispose()
+
+
+def test_autocommit_sessions_translate_errors(pg_database: DatabaseConfig) -> None:
+    with session(pg_database) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with pytest.raises(TradekeepError) as caught, session(pg_database.replace(password="wrong")):
+        pass
+    assert caught.value.error_type == "auth"
+
+
+def test_async_has_the_same_rules(migrated: DatabaseConfig) -> None:
+    async def journey() -> list[str]:
+        database = AsyncDatabase(migrated)
+        async with database.begin() as session_:
+            await session_.execute(sa.text("INSERT INTO telegram_settings (key) VALUES ('a')"))
+        with pytest.raises(TradekeepError) as caught:
+            async with database.connect() as connection:
+                await connection.exec_driver_sql("SELECT * FROM nowhere")
+        assert caught.value.error_type == "schema"
+        async with database.connect() as connection:
+            rows = (await connection.exec_driver_sql("SELECT key FROM telegram_settings")).scalars().all()
+        assert await database.ping() > 0
+        await database.dispose()
+        return list(rows)
+
+    assert asyncio.run(journey()) == ["a"]
+
+
+def test_one_role_is_one_database(home, pg_database: DatabaseConfig) -> None:  # type: ignore[no-untyped-def]
+    from core import envfile
+
+    settings = load_settings()
+    envfile.set_values(settings.project / ".env.local", {"DATABASE_URL": pg_database.url()})
+    databases = Databases.from_settings(load_settings())
+    assert databases.reader is databases.writer is databases.owner
+    databases.dispose()
+
+
+def test_without_a_configuration_the_error_says_what_to_do(home) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TradekeepError) as caught:
+        Databases.from_settings(load_settings())
+    assert caught.value.kind == "config.no_database"

@@ -1,0 +1,82 @@
+"""Retry and breaker, on a clock of our own."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import TradekeepError
+from core.resilience import Breaker, retried
+
+REFUSED = TradekeepError("service.refused", host="h", port=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_may_pass_is_tried_again_with_growing_pauses() -> None:
+    calls, pauses = [], []
+
+    def call() -> str:
+        calls.append(1)
+        if len(calls) < 4:
+            raise REFUSED
+        return "there"
+
+    told = []
+    result = retried(call, sleep=pauses.append, on_wait=lambda attempt, wait_s, error: told.append((attempt, error.kind)))
+    assert result == "there"
+    assert told == [(1, "service.refused"), (2, "service.refused"), (3, "service.refused")]
+    assert 1 <= pauses[0] <= 1.25
+    assert 2 <= pauses[1] <= 2.25
+    assert 4 <= pauses[2] <= 4.25
+
+
+@pytest.mark.parametrize(("kind", "calls_expected"), [("service.refused", 5), ("config.no_database", 1)])
+def test_the_last_error_comes_out(kind: str, calls_expected: int) -> None:
+    calls = []
+
+    def call() -> None:
+        calls.append(1)
+        raise TradekeepError(kind)
+
+    with pytest.raises(TradekeepError) as caught:
+        retried(call, sleep=lambda seconds: None)
+    assert caught.value.kind == kind
+    assert len(calls) == calls_expected
+
+
+def test_the_breaker_opens_lets_one_try_and_closes() -> None:
+    clock = Clock()
+    breaker = Breaker(failures=2, wait_s=1, clock=clock)
+    breaker.failed(REFUSED)
+    breaker.check()
+    breaker.failed(REFUSED)
+    assert breaker.state == "open"
+    with pytest.raises(TradekeepError) as caught:
+        breaker.check()
+    assert caught.value.retry_after == 1.0
+    clock.now = 1.1
+    assert breaker.state == "half open"
+    breaker.check()  # this one may try
+    with pytest.raises(TradekeepError):
+        breaker.check()  # the others may not
+    breaker.failed(REFUSED)
+    clock.now = 2.9
+    assert breaker.state == "open"  # the pause has doubled
+    clock.now = 3.2
+    breaker.check()
+    breaker.succeeded()
+    assert breaker.state == "closed"
+    breaker.check()
+
+
+def test_errors_of_the_data_never_open_the_breaker() -> None:
+    breaker = Breaker(failures=1)
+    breaker.failed(TradekeepError("config.no_database"))
+    breaker.check()
+    assert breaker.state == "closed"

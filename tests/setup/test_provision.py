@@ -1,0 +1,273 @@
+"""Database and roles on a real server: made once, kept by a second run, and with no right too many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from core.database import Database
+from core.errors import TradekeepError
+from core.schema import migrate
+from core.setup import provision
+from core.setup.provision import Provisioned
+from tests.servers import Cluster
+
+WORDS = ("rolsuper", "rolcreatedb", "rolcreaterole", "rolreplication", "rolbypassrls")
+
+
+def connect(config, **arguments):  # type: ignore[no-untyped-def]
+    return psycopg.connect(**config.libpq_params(), autocommit=True, connect_timeout=5, **arguments)
+
+
+def dropped(cluster: Cluster, database: str) -> None:
+    cluster.sql(
+        f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)',
+        f'DROP ROLE IF EXISTS "{database}"',
+        f'DROP ROLE IF EXISTS "{database}_viewer"',
+        f'DROP ROLE IF EXISTS "{database}_owner"',
+    )
+
+
+@pytest.fixture
+def fresh(cluster: Cluster) -> Iterator[Cluster]:
+    dropped(cluster, "trading")
+    yield cluster
+    dropped(cluster, "trading")
+
+
+@pytest.fixture(scope="module")
+def made(cluster: Cluster) -> Iterator[Provisioned]:
+    """A provisioned and migrated database, for the tests that only look."""
+    result = provision.provision(cluster.admin, database="lookers")
+    owner = Database(result.owner)
+    migrate.upgrade(owner)
+    owner.dispose()
+    yield result
+    dropped(cluster, "lookers")
+
+
+def test_everything_is_made_and_each_role_logs_in(fresh: Cluster) -> None:
+    seen: list[tuple[int, int, str]] = []
+    result = provision.provision(fresh.admin, progress=lambda done, total, message: seen.append((done, total, message)))
+    assert result.created == ["role trading_owner", "role trading", "role trading_viewer", "database trading"]
+    assert [(done, total) for done, total, _ in seen] == [(n, 6) for n in range(7)]
+    for config in (result.owner, result.runtime, result.viewer):
+        with connect(config) as connection:
+            assert connection.execute("SELECT current_user, current_database()").fetchone() == (
+                config.user,
+                "trading",
+            )
+    rows = fresh.sql(f"SELECT {', '.join(WORDS)} FROM pg_roles WHERE rolname LIKE 'trading%'")
+    assert rows == [(False,) * 5] * 3
+
+
+def test_a_second_run_keeps_passwords_that_work(fresh: Cluster) -> None:
+    first = provision.provision(fresh.admin)
+    known = [first.owner, first.runtime, first.viewer]
+    second = provision.provision(fresh.admin, known=known)
+    assert second.created == []
+    assert second.kept == ["role trading_owner", "role trading", "role trading_viewer", "database trading"]
+    assert [c.password for c in (second.owner, second.runtime, second.viewer)] == [c.password for c in known]
+
+
+def test_a_second_run_repairs_passwords_that_nobody_knows(fresh: Cluster) -> None:
+    first = provision.provision(fresh.admin)
+    second = provision.provision(fresh.admin)
+    assert second.runtime.password != first.runtime.password
+    with connect(second.runtime):
+        pass
+    with pytest.raises(psycopg.OperationalError):
+        connect(first.runtime)
+
+
+def test_an_existing_role_loses_what_a_trading_role_must_not_have(fresh: Cluster) -> None:
+    fresh.sql("CREATE ROLE trading LOGIN SUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS")
+    result = provision.provision(fresh.admin)
+    assert "role trading without SUPERUSER" in result.created
+    assert fresh.sql(f"SELECT {', '.join(WORDS)} FROM pg_roles WHERE rolname = 'trading'") == [(False,) * 5]
+
+
+def test_plan_says_what_will_happen_and_changes_nothing(fresh: Cluster) -> None:
+    fresh.sql("CREATE ROLE trading LOGIN")
+    actions = provision.plan(fresh.admin)
+    assert "Create role trading_owner with a generated password" in [action.title for action in actions]
+    harmful = [action for action in actions if action.harm]
+    assert [action.title for action in harmful] == ["Give the existing role trading a new password"]
+    assert fresh.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'trading%'") == [(1,)]
+
+
+def test_a_login_without_rights_is_told_which_are_missing(fresh: Cluster) -> None:
+    fresh.sql("DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN PASSWORD 'weak-pw' CREATEDB")
+    with pytest.raises(TradekeepError) as caught:
+        provision.provision(fresh.config(user="weak", password="weak-pw"))
+    assert caught.value.kind == "permission.provision"
+    assert "CREATEROLE" in caught.value.why
+    assert 'ALTER ROLE "weak" CREATEROLE CREATEDB;' in " ".join(caught.value.recovery_steps)
+
+
+def test_an_admin_who_is_no_superuser_suffices(fresh: Cluster) -> None:
+    fresh.sql("DROP ROLE IF EXISTS dba", "CREATE ROLE dba LOGIN PASSWORD 'dba-pw' CREATEDB CREATEROLE")
+    result = provision.provision(fresh.config(user="dba", password="dba-pw"))
+    owner = Database(result.owner)
+    migrate.upgrade(owner)
+    owner.dispose()
+    with connect(result.runtime) as connection:
+        connection.execute("INSERT INTO telegram_settings (key, value) VALUES ('a', 'b')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE mine (a int)")
+    again = provision.provision(
+        fresh.config(user="dba", password="dba-pw"), known=[result.owner, result.runtime, result.viewer]
+    )
+    assert again.created == []
+    fresh.sql("DROP DATABASE trading WITH (FORCE)", "DROP OWNED BY dba", "DROP ROLE IF EXISTS trading, trading_owner")
+    fresh.sql("DROP ROLE IF EXISTS trading_viewer", "DROP ROLE dba")
+
+
+def test_a_database_with_somebody_elses_tables_is_refused(fresh: Cluster) -> None:
+    fresh.sql("CREATE DATABASE trading")
+    fresh.sql("CREATE TABLE public.theirs (a int)", database="trading")
+    with pytest.raises(TradekeepError) as caught:
+        provision.provision(fresh.admin)
+    assert caught.value.kind == "schema.foreign_database"
+    assert fresh.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'trading'") == [("postgres",)]
+    assert fresh.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'trading%'") == [(0,)]
+
+
+def test_an_empty_database_of_somebody_else_is_taken_over(fresh: Cluster) -> None:
+    fresh.sql("CREATE DATABASE trading")
+    result = provision.provision(fresh.admin)
+    assert "owner of database trading" in result.created
+
+
+@pytest.mark.parametrize("name", ["", "postgres", "template1", "a\0b", "x" * 57, "é" * 29])
+def test_impossible_names_are_refused_before_anything_happens(cluster: Cluster, name: str) -> None:
+    with pytest.raises(TradekeepError) as caught:
+        provision.provision(cluster.admin, database=name)
+    assert caught.value.kind == "config.database_name"
+
+
+@pytest.mark.parametrize("name", ['we"ird name', "Größe; DROP TABLE x", "%s", "x" * 56])
+def test_names_are_quoted_and_never_run(cluster: Cluster, name: str) -> None:
+    try:
+        result = provision.provision(cluster.admin, database=name)
+        with connect(result.runtime) as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == (name,)
+    finally:
+        with cluster.connect() as connection:
+            for statement in ("DROP DATABASE IF EXISTS {} WITH (FORCE)",):
+                connection.execute(psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(name)))
+            for role in (name, f"{name}_viewer", f"{name}_owner"):
+                connection.execute(psycopg.sql.SQL("DROP ROLE IF EXISTS {}").format(psycopg.sql.Identifier(role)))
+
+
+def test_no_password_stands_in_the_servers_log(own_cluster: Cluster) -> None:
+    own_cluster.sql("ALTER SYSTEM SET log_statement = 'all'", "SELECT pg_reload_conf()")
+    result = provision.provision(own_cluster.admin)
+    log = own_cluster.log.read_text(errors="replace")
+    assert "CREATE ROLE" in log
+    for config in (result.owner, result.runtime, result.viewer, own_cluster.admin):
+        assert config.password is not None
+        assert config.password.get_secret_value() not in log
+
+
+def test_five_at_once_end_with_logins_that_work(fresh: Cluster) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        results = list(pool.map(lambda _: provision.provision(fresh.admin), range(5)))
+    working = 0
+    for result in results:
+        try:
+            with connect(result.runtime):
+                working += 1
+        except psycopg.OperationalError:
+            continue
+    assert working == 1  # each run set its own password; the last one's holds, and nothing broke on the way
+
+
+# What a bot's login must not be able to do, and what a reader's must not.
+FORBIDDEN_TO_RUNTIME = {
+    "create table": "CREATE TABLE mine (a int)",
+    "create schema": "CREATE SCHEMA mine",
+    "create temporary table": "CREATE TEMP TABLE mine (a int)",
+    "alter table": "ALTER TABLE trades ADD COLUMN a int",
+    "drop table": "DROP TABLE trades",
+    "truncate": "TRUNCATE trades",
+    "create role": "CREATE ROLE r",
+    "create database": "CREATE DATABASE d",
+    "large object": "SELECT lo_create(0)",
+    "do block": "DO $$ BEGIN END $$",
+    "advisory lock": "SELECT pg_advisory_lock(7245001)",
+    "read roles": "SELECT * FROM pg_roles",
+    "read sessions": "SELECT query FROM pg_stat_activity",
+    "read passwords": "SELECT * FROM pg_authid",
+    "read a file": "SELECT pg_read_file('/etc/passwd')",
+    "run a program": "COPY (SELECT 1) TO PROGRAM 'true'",
+    "change an audit row": "UPDATE webui_audit_logs SET action = 'x'",
+    "delete an audit row": "DELETE FROM telegram_command_audits",
+    "write the revision": "UPDATE alembic_version SET version_num = 'x'",
+    "become the owner": "SET ROLE lookers_owner",
+    "function": "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+}
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN_TO_RUNTIME.values(), ids=FORBIDDEN_TO_RUNTIME)
+def test_runtime_may_not(made: Provisioned, statement: str) -> None:
+    with connect(made.runtime) as connection, pytest.raises(psycopg.Error) as caught:
+        connection.execute(statement)
+    assert caught.value.sqlstate == "42501"
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO telegram_settings (key) VALUES ('x')", "DELETE FROM trades"])
+def test_viewer_may_not_write_even_when_it_asks_to(made: Provisioned, statement: str) -> None:
+    with connect(made.viewer) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)
+
+
+def test_viewer_reads_everything_but_secrets(made: Provisioned) -> None:
+    with connect(made.viewer) as connection:
+        connection.execute("SELECT id, email FROM usr_users")
+        connection.execute("SELECT * FROM trades")
+        for column, table in (("password_hash", "usr_users"), ("code", "usr_verification_codes")):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"SELECT {column} FROM {table}")  # type: ignore[arg-type]
+
+
+def test_tables_of_later_migrations_follow(made: Provisioned) -> None:
+    with connect(made.owner) as owner:
+        owner.execute("CREATE TABLE later (id bigserial PRIMARY KEY, a int)")
+        with connect(made.runtime) as runtime:
+            runtime.execute("INSERT INTO later (a) VALUES (1)")
+        with connect(made.viewer) as viewer:
+            assert viewer.execute("SELECT a FROM later").fetchone() == (1,)
+        owner.execute("DROP TABLE later")
+
+
+def test_strangers_may_not_connect(cluster: Cluster, made: Provisioned) -> None:
+    cluster.sql("DROP ROLE IF EXISTS stranger", "CREATE ROLE stranger LOGIN PASSWORD 'stranger-pw'")
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        connect(cluster.config("lookers", user="stranger", password="stranger-pw"))
+    cluster.sql("DROP ROLE stranger")
+
+
+def test_one_hosted_login_serves_for_everything(pg_database) -> None:  # type: ignore[no-untyped-def]
+    result = provision.adopt(pg_database)
+    assert (result.owner, result.runtime, result.viewer) == (pg_database,) * 3
+
+
+def test_roles_created_again_get_their_rights_on_tables_that_exist(fresh: Cluster) -> None:
+    first = provision.provision(fresh.admin)
+    owner = Database(first.owner)
+    migrate.upgrade(owner)
+    fresh.sql("DROP OWNED BY trading", database="trading")
+    fresh.sql("DROP OWNED BY trading", "DROP ROLE trading")
+    second = provision.provision(fresh.admin, known=[first.owner, first.viewer])
+    with connect(second.runtime) as connection:
+        connection.execute("INSERT INTO telegram_settings (key) VALUES ('again')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM webui_audit_logs")
+    owner.dispose()
+

@@ -1,0 +1,73 @@
+"""Verification proves what it says, and says nothing that it did not look at."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from core.database import Database, Databases
+from core.models import AREAS
+from core.settings import DatabaseConfig
+from core.setup import samples, verify
+
+TABLES = [name for names in AREAS.values() for name in names]
+
+
+def single(database: Database) -> Databases:
+    return Databases(database, database, database)
+
+
+def test_a_migrated_database_passes_every_line(db: Database) -> None:
+    lines = verify.verify(single(db))
+    assert [line.name for line in lines if not line.ok] == []
+    assert {f"Table {name}" for name in TABLES} <= {line.name for line in lines}
+    assert verify.passed(lines)
+
+
+def test_verification_leaves_no_row(db: Database) -> None:
+    verify.verify(single(db))
+    with db.connect() as connection:
+        for name in TABLES:
+            assert connection.execute(sa.select(sa.func.count()).select_from(sa.table(name))).scalar_one() == 0, name
+
+
+def test_every_table_has_a_sample() -> None:
+    assert set(samples.SAMPLES) == set(TABLES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("DROP TABLE telegram_settings", "Table telegram_settings"),
+        ("ALTER TABLE alerts DROP COLUMN source", "Table alerts"),
+        ("ALTER TABLE candles ALTER COLUMN close TYPE numeric(4,1)", "Table candles"),
+        ("ALTER TABLE webui_system_config ADD COLUMN must int NOT NULL", "Table webui_system_config"),
+        ("UPDATE alembic_version SET version_num = 'other'", "Schema revision"),
+    ],
+)
+def test_damage_is_found_where_it_is(migrated: DatabaseConfig, damage: str, line: str) -> None:
+    database = Database(migrated)
+    with database.connect() as connection:
+        connection.exec_driver_sql(damage)
+    failed = [found for found in verify.verify(single(database)) if found.ok is False]
+    assert [found.name for found in failed] == [line]
+    assert failed[0].fix
+    database.dispose()
+
+
+def test_nothing_to_look_at_is_not_a_pass(pg_database: DatabaseConfig) -> None:
+    unreachable = Database(pg_database.replace(password="wrong"))
+    lines = verify.verify(single(unreachable))
+    tables = [line for line in lines if line.name.startswith("Table ")]
+    assert len(tables) == len(TABLES)
+    assert all(line.ok is None for line in tables)
+    assert not verify.passed(lines)
+    assert not verify.passed([])
+
+
+def test_a_runtime_that_may_change_the_schema_is_reported(cluster, migrated: DatabaseConfig) -> None:  # type: ignore[no-untyped-def]
+    runtime, owner = Database(migrated.replace(options={"application_name": "runtime"})), Database(migrated)
+    found = {line.name: line for line in verify.verify(Databases(runtime, runtime, owner))}
+    assert found["Least privilege"].ok is False
+    runtime.dispose()
+    owner.dispose()
