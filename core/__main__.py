@@ -17,7 +17,7 @@ from core.database import Databases
 from core.errors import TradekeepError
 from core.format import duration
 from core.schema import migrate as migrations
-from core.settings import DatabaseConfig, Settings, load_settings, parse_connection
+from core.settings import DatabaseConfig, Settings, environment_for, load_settings, parse_connection
 from core.setup import diagnose, provision, verify, wizard
 from core.terminal import Terminal
 
@@ -233,7 +233,7 @@ def serve(
     """Start the web app; the same as `streamlit run app.py`."""
     root = Path(__file__).parent.parent
     command = [sys.executable, "-m", "streamlit", "run", str(root / "app.py"), "--server.port", str(port)]
-    variables = load_settings(project).child_environment()
+    variables = environment_for(load_settings(project).project)
     raise typer.Exit(subprocess.call(command, cwd=root, env=variables))  # noqa: S603  # our own app
 
 

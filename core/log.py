@@ -29,7 +29,7 @@ _PATTERNS = (
     # password=..., "password": "...", DB_PASSWORD='...', and the same inside of quoted JSON
     (
         re.compile(
-            rf"(?P<keep>(?<![a-z]){_KEYS}\\*[\"']?\s*(?:=>|=|:)\s*)"
+            rf"(?P<keep>{_KEYS}\\*[\"']?\s*(?:=>|=|:)\s*)"
             r"(?:'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|\\+\"[^\"]*\"|[^\s,;&)}\]]+)",
             re.I,
         ),
@@ -61,7 +61,7 @@ class _Secret:
         return re.compile("|".join(["".join(map(_written, self.secret)), *map(re.escape, self.in_base64)]))
 
     def may_occur(self, text: str, plain: str) -> bool:
-        return self.core in plain or any(form in text for form in self.in_base64)
+        return self.core in plain or self.core in text or any(form in text for form in self.in_base64)
 
 
 def remember_secret(secret: str | None) -> None:
@@ -104,8 +104,7 @@ def _written(character: str) -> str:
         r"\\+(?i:u[0-9a-f]{4}\\+u[0-9a-f]{4})" if ord(character) > 0xFFFF else rf"\\+(?i:u{ord(character):04x})",
         rf"\\+(?i:U{ord(character):08x})",
         rf"\\+(?i:x{ord(character):02x})",
-        re.escape(repr(character)[1:-1]),
-        re.escape(json.dumps(character)[1:-1]),
+        *(_escape(form(character)[1:-1]) for form in (repr, json.dumps)),
         rf"\\+{re.escape(character)}",
         re.escape(html.escape(character)),
         rf"&#(?:{ord(character)}|(?i:x0*{ord(character):x}));",
@@ -117,6 +116,11 @@ def _written(character: str) -> str:
     if character == " ":
         forms.add(r"\+")
     return "(?:" + "|".join(sorted(forms, key=len, reverse=True)) + ")"
+
+
+def _escape(written: str) -> str:
+    """As an expression, with any number of backslashes where there is one: quoting twice doubles them."""
+    return r"\\+" + re.escape(written.lstrip("\\")) if len(written) > 1 and written[0] == "\\" else re.escape(written)
 
 
 def redact(text: str) -> str:

@@ -14,7 +14,7 @@ from core.database import Databases
 from core.errors import TradekeepError, classify
 from core.schema import migrate
 from core.schema.migrate import SchemaVersion
-from core.settings import Settings, load_settings
+from core.settings import Settings, environment, load_settings
 from core.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -174,9 +174,9 @@ def _configuration(of: Settings) -> tuple[str | None, ...]:
 
 def _saved_project() -> Path | None:
     """The folder chosen on the Setup page, unless the environment names one."""
-    given = load_settings()
-    if given.source_of("TRADEKEEP_PROJECT"):
+    if environment().get("TRADEKEEP_PROJECT"):
         return None
+    given = load_settings()
     try:
         folder = Path(json.loads((given.home / "webapp.json").read_text("utf-8"))["project"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,6 +1,39 @@
-"""Overview: a placeholder until the page is written."""
+"""Overview: is everything fine, and what comes next?"""
 
 import streamlit as st
 
-st.title("Overview")
-st.write("Whether everything is fine, and what to do next.")
+from core import state, ui
+from core.services import overview
+from core.ui import overview as show
+
+figures_of = ui.asked(ttl=5)(overview.figures)
+alerts_of = ui.asked(ttl=5)(overview.latest_alerts)
+trades_of = ui.asked(ttl=5)(overview.latest_trades)
+
+
+def show_state(sentence: str) -> None:
+    """How everything is, in one line."""
+    headline.markdown(f"#### {ui.text(sentence)}")
+
+
+db = ui.page("Overview", "Is everything fine, and what comes next?")
+status, settings = state.status(), state.settings()
+headline = st.empty()
+figures = None
+show_state(overview.sentence(status, figures))
+if overview.readable(status) or settings.database is None:
+    with ui.guard():
+        figures = figures_of(db)
+        show_state(overview.sentence(status, figures))
+        show.figures(overview.cards(status, figures), overview.others(figures))
+elif status.mode == "down" and status.error:
+    ui.error_card(status.error)
+show.step(overview.next_step(status, figures, settings.issues()))
+if figures:
+    with ui.guard():
+        alerts, trades = alerts_of(db), trades_of(db)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            show.alerts(alerts)
+        with right:
+            show.trades(trades)

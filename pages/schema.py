@@ -6,10 +6,13 @@ from core import state, ui
 from core.schema import migrate, present
 from core.ui import schema
 
+status_of = ui.cached(ttl=2)(migrate.status)
+tables_of = ui.cached(ttl=5)(present.tables)
+
 db = ui.page("Schema", "The tables that Tradekeep expects, against those that are there.")
 with ui.guard():
-    found = migrate.status(db)
-    tables = present.tables(db)
+    found = status_of(db)
+    tables = tables_of(db)
     st.markdown(f"#### {ui.text(schema.sentence(tables, found))}")
     schema.counts(tables)
     if state.status().mode == "connected":

@@ -20,5 +20,5 @@ elif connected:
 elif settings.database is not None:
     journey.away(draft, status, settings)
 else:
-    journey.ways(draft)
+    journey.ways(draft, status)
 journey.issues(settings.issues())

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 ROOM_NEEDED_BYTES = 2 << 30
 READY_WITHIN_S = 30
 SETTINGS = (
-    "fsync = off",
-    "synchronous_commit = off",
+    "fsync = off",  # commits still wait for the write, so that a killed server loses none
     "full_page_writes = off",
     "shared_buffers = 32MB",
     "dynamic_shared_memory_type = mmap",  # in the data folder, so that a killed server leaves nothing in /dev/shm
@@ -163,8 +162,11 @@ class Cluster:
 
     def connect(self, database: str = "postgres", **arguments: Any) -> psycopg.Connection[Any]:
         """A plain psycopg connection in autocommit, as the superuser unless other arguments are given."""
-        defaults = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "password": self.password}
-        return psycopg.connect(dbname=database, autocommit=True, connect_timeout=5, **defaults | arguments)
+        defaults = {
+            "host": "127.0.0.1", "port": self.port, "user": "postgres", "password": self.password,
+            "connect_timeout": 5, "autocommit": True,
+        }  # fmt: skip
+        return psycopg.connect(dbname=database, **defaults | arguments)
 
     def sql(self, *statements: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run statements as the superuser, each for itself; the last one's rows."""

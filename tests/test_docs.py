@@ -33,13 +33,9 @@ def pages() -> list[str]:
 
 def settings() -> list[str]:
     """The environment variables that the product reads."""
-    import core.settings
+    from core.settings import VARIABLES
 
-    model = getattr(core.settings, "Settings", None)
-    variables = getattr(core.settings, "VARIABLES", None)
-    if variables is not None:
-        return list(variables)
-    return [str(field.validation_alias or name).upper() for name, field in model.model_fields.items()] if model else []
+    return [variable.name for variable in VARIABLES]
 
 
 def checks() -> list[str]:

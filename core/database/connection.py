@@ -44,7 +44,7 @@ class Limits:
             pool_timeout_s=settings.pool_timeout_s,
             pool_recycle_s=settings.pool_recycle_s,
             connect_timeout_s=settings.connect_timeout_s,
-            statement_timeout_s=settings.statement_timeout_s,
+            statement_timeout_s=settings.statement_timeout_s or None,
             echo=settings.sql_echo,
         )
 

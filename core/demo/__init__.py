@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import filelock
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from core.database import Database
 from core.demo.seed import SEED, rows
 from core.errors import TradekeepError, classify
 from core.models import Base, SystemHealth, TradingBot
+from core.models.base import UtcTime
 from core.settings import DatabaseConfig
 
 __all__ = ["SEED", "database", "rows"]
@@ -108,16 +110,37 @@ def _make(file: Path) -> None:
     logger.info("demo data made", extra={"ms": round((time.perf_counter() - begin) * 1000), "file": str(file)})
 
 
-def write(file: Path, tables: Iterable[tuple[sa.Table, list[dict[str, object]]]]) -> None:
+def write(file: Path, tables: Iterable[tuple[sa.Table, list[dict[str, Any]]]]) -> None:
     """A new SQLite file with the whole schema and these rows."""
     made = Database(_config(file))
+    moments: dict[Any, Any] = {}
     try:
         with made.connect() as connection:
             Base.metadata.create_all(connection)
             for table, found in tables:
-                connection.execute(table.insert(), found)
+                _insert(connection, table, found, moments)
     finally:
         made.dispose()
+
+
+def _insert(connection: sa.Connection, table: sa.Table, found: list[dict[str, Any]], moments: dict[Any, Any]) -> None:
+    """The rows as one executemany of the driver; SQLAlchemy's own takes three times as long around the same values.
+
+    moments: time -> its text, kept between tables, as most times occur often.
+    """
+    insert = table.insert().compile(dialect=connection.dialect, column_keys=list(found[0]))
+    columns = []
+    for name in insert.positiontup or ():
+        kind = table.c[name].type
+        process = kind.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+        values = [row[name] for row in found]
+        if isinstance(kind, UtcTime) and process:
+            moments |= {value: process(value) for value in set(values) - moments.keys()}
+            values = [moments[value] for value in values]
+        elif process:
+            values = [process(value) for value in values]
+        columns.append(values)
+    connection.exec_driver_sql(str(insert), list(zip(*columns, strict=True)))
 
 
 def _tidy(current: Path) -> None:

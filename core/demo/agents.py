@@ -142,6 +142,10 @@ def alerts(accounts: dict[str, list[Value]], now: datetime, rng: random.Random) 
         message = text.format(symbol=rng.choice(COINS).symbol, ms=rng.randrange(400, 1900))
         row = _alert(kind, severity, message, moment, f"{kind}:{number % 9}")
         rows.append(row | _resolved(moment + timedelta(minutes=rng.randrange(4, 300)), resolution))
+    outage = now - timedelta(days=97, hours=3)
+    text = "The exchange did not answer for four minutes; no new orders were sent."
+    row = _alert("exchange_down", "EMERGENCY", text, outage, "exchange_down")
+    rows.append(row | _resolved(outage + timedelta(minutes=26), "The exchange is back; positions were compared."))
     for kind, severity, text, minutes in (
         ("exposure", "WARNING", "42 % of the USDT account is in one direction (limit 40 %).", 38),
         ("data_gap", "INFO", "Candles of ADA/USDT came 90 s late three times in the last hour.", 12),

@@ -14,6 +14,7 @@ from core.demo.market import ADA, BAR, BTC, BTC_EUR, ETH, SOL, XRP, Coin, Prices
 
 FEE = Decimal("0.0005")  # of each fill's value
 CENT = Decimal("0.000001")
+YOUNG_DAY = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,8 @@ def _ending(own: list[Trip], bot: Bot, prices: Prices, now: datetime, rng: rando
     """The trips with those of today put in their place, as ENDINGS has them."""
     open_h, sign, today = ENDINGS[prices.coin.symbol]
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if now - midnight < YOUNG_DAY:  # not everything can have happened in it
+        today, open_h = (today, None) if prices.coin in (BTC, BTC_EUR) else (0, open_h)
     held_since = now if open_h is None else now - timedelta(hours=open_h)
     last: list[Trip] = []
     if today and now - midnight > timedelta(seconds=10):

@@ -14,7 +14,7 @@ from core.demo.bots import trips as all_trips
 from core.demo.market import market as all_prices
 from core.models import Base
 
-SEED = 20_240
+SEED = 20_249
 
 
 def rows(now: datetime, seed: int = SEED) -> Iterator[tuple[Table, list[Row]]]:

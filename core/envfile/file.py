@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from core.envfile.mask import difference
 from core.envfile.text import changed, decoded, stumbling_blocks, values_of
-from core.errors import KINDS, TradekeepError
+from core.errors import TradekeepError
 
 FOLDER = ".tradekeep-backups"
 KEPT = 20
@@ -218,7 +218,7 @@ def _refusals(path: Path) -> Iterator[None]:
         raise TradekeepError("permission.file", "The folder does not exist.", details=str(exc), path=path) from exc
     except OSError as exc:
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC)
-        kind = "resource.disk_full" if full and "resource.disk_full" in KINDS else "permission.file"
+        kind = "resource.disk_full" if full else "permission.file"
         reason = "The disk is full" if full else f"The system refuses it: {exc.strerror or exc}"
         raise TradekeepError(kind, f"{reason}; the file was left as it was.", details=str(exc), path=path) from exc
 

@@ -42,7 +42,8 @@ def decoded(data: bytes) -> str:
 
 def lines(text: str) -> Iterator[Line]:
     """The lines of a text without its BOM; joined, lead + body + ending are the text again."""
-    for binding in parse_stream(io.StringIO(text, newline="")):
+    # The parser drops one BOM; one of ours saves a second one in the text.
+    for binding in parse_stream(io.StringIO(BOM + text, newline="")):
         whole = binding.original.string
         blank = len(whole) - len(whole.lstrip())
         start = max(whole.rfind("\n", 0, blank), whole.rfind("\r", 0, blank)) + 1

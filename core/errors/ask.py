@@ -132,6 +132,7 @@ QUESTIONS: dict[str, Callable[..., Settled]] = {
     "service.refused": _state,
     "resource.pool": _state,
     "auth.pg_hba": _rule,
+    "auth.pg_hba_rejects": _rule,
     "tls.verify": _verdict,
     "auth.password": _encoding,
 }
@@ -148,7 +149,8 @@ def connection_broke(exc: BaseException) -> bool | None:
     for frame, _ in reversed(list(traceback.walk_tb(exc.__traceback__))):
         owner = frame.f_locals.get("self")
         owner = getattr(owner, "connection", owner)
-        if type(owner).__module__.startswith("psycopg.") and isinstance(broken := getattr(owner, "broken", None), bool):
+        driver = type(owner).__module__.partition(".")[0] == "psycopg"
+        if driver and isinstance(broken := getattr(owner, "broken", None), bool):
             return broken
     return None
 

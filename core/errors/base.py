@@ -157,7 +157,8 @@ def _fill(text: str, facts: dict[str, object]) -> str:
         fact = _known(facts, found["name"])
         return f"{found['quoted']}{fact}{found['quoted']}" if fact else f"the {found['name'].replace('_', ' ')}"
 
-    return _PLACEHOLDER.sub(value, text)
+    filled = _PLACEHOLDER.sub(value, text)
+    return filled[:1].upper() + filled[1:] if filled.startswith("the ") else filled
 
 
 def _command(step: str, facts: dict[str, object]) -> str:

@@ -91,7 +91,9 @@ def _classified(exc: BaseException, config: DatabaseConfig | None, timeout_s: fl
             culprit, said, found = cause, text, kind
         if kind:
             break
-    facts = _facts(culprit, said, config)
+    # Masked as a whole before anything is cut out of it: a piece of a secret is not recognised as one.
+    shown = redact(said)
+    facts = _facts(culprit, shown, config)
     if found == "config.closed_here" and ask.connection_broke(culprit):
         found = "service.lost"
     if config is not None and timeout_s > 0:
@@ -100,7 +102,7 @@ def _classified(exc: BaseException, config: DatabaseConfig | None, timeout_s: fl
     kind = found or "unexpected"
     if kind == "service.refused" and str(facts.get("host", "")).startswith(("/", "@")):
         kind = "service.socket_missing"
-    return TradekeepError(kind, _message(kind, culprit), details=_details(kind, culprit, said), **facts)
+    return TradekeepError(kind, _message(kind, culprit), details=_details(kind, culprit, shown), **facts)
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
@@ -207,7 +209,7 @@ def _details(kind: str, exc: BaseException, text: str) -> str:
             lines.append(f"DETAIL: {more}")
         if hint := _diagnosis(exc, "message_hint"):
             lines.append(f"HINT: {hint}")
-        text = "\n".join(lines)
+        text = redact("\n".join(lines))
     if kind == "config.invalid":
         text = ""
     text = _TAIL_IN_HOST.sub(rf"\g<quote>{MASK}@", text)

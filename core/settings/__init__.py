@@ -2,7 +2,7 @@
 
 from core.settings.config import DatabaseConfig
 from core.settings.parse import parse_connection
-from core.settings.settings import ConfigIssue, Settings, environment, load_settings
+from core.settings.settings import ConfigIssue, Settings, environment, environment_for, load_settings
 from core.settings.variables import VARIABLES, Variable
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Settings",
     "Variable",
     "environment",
+    "environment_for",
     "load_settings",
     "parse_connection",
 ]

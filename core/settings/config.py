@@ -106,9 +106,11 @@ class DatabaseConfig(BaseModel):
 
     def _secrets(self) -> list[str]:
         given = [self.password.get_secret_value()] if self.password else []
-        # A raw @ in a password makes libpq read the password's tail as part of the host, a raw / puts its head into
-        # the port and its tail into the database.
+        # A raw @ in a password makes libpq read the password's tail as part of the host; a raw / puts its head into
+        # the port (after a raw @ into the host) and its tail into the database.
         pieces = [self.host.rpartition("@")[0], self.database.rpartition("@")[0], self.port_text]
+        if given and "@" in self.database:
+            pieces.append(self.host)
         return (
             given
             + (pieces if self.misplaced else [])
@@ -128,7 +130,7 @@ class DatabaseConfig(BaseModel):
     def misplaced(self) -> bool:
         """Whether host, port or database seem to hold pieces of a password that has a raw @ or / in it."""
         odd = any(not port.strip().isdecimal() or len(port) > 5 for port in self.port_text.split(",") if port)
-        return odd or "@" in self.database or "@" in self.host[1:]
+        return self.backend == "postgresql" and (odd or "@" in self.database or "@" in self.host[1:])
 
     @property
     def label(self) -> str:
@@ -150,6 +152,8 @@ class DatabaseConfig(BaseModel):
                 head, at, tail = getattr(self, name).rpartition("@")
                 hidden[name] = f"{MASK}@{tail}" if head else at + tail
             hidden["port_text"] = MASK if self.port_text else ""
+            if "@" in self.database:
+                hidden["host"] = MASK
         hidden["options"] = {key: MASK if key in SECRET_OPTIONS else value for key, value in self.options.items()}
         return self.model_copy(update=hidden)
 

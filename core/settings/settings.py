@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from core import envfile
 from core.errors import TradekeepError
+from core.log import MASK, remember_secret
 from core.settings.config import DatabaseConfig, option_variables
 from core.settings.parse import parse_connection
 from core.settings.variables import VARIABLES, Variable
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     database: DatabaseConfig | None = None
     owner: DatabaseConfig | None = None
     viewer: DatabaseConfig | None = None
+    admin_password: SecretStr | None = None
     tracked_symbols: list[str] = []
     log_level: str = "INFO"
     sql_echo: bool = False
@@ -90,6 +92,20 @@ class Settings(BaseModel):
         """Where a variable's value comes from: "environment", a file's name, or "default"."""
         return self.sources.get(name, DEFAULT)
 
+    def shown(self) -> dict[str, dict[str, str]]:
+        """Every variable with its value (secrets masked) and its source: name -> {"value", "source"}."""
+        rows = {}
+        for variable in VARIABLES:
+            value = getattr(self, variable.field)
+            if isinstance(value, DatabaseConfig):
+                text = value.masked_url()
+            elif isinstance(value, list):
+                text = ",".join(value)
+            else:
+                text = "" if value is None else MASK if variable.secret else str(value)
+            rows[variable.name] = {"value": text, "source": self.source_of(variable.name)}
+        return rows
+
     def issues(self) -> list[ConfigIssue]:
         """What is wrong or risky about the configuration now, errors first; [] when nothing is."""
         from core.settings.issues import issues_of  # it needs this class
@@ -100,6 +116,11 @@ class Settings(BaseModel):
 def environment() -> dict[str, str]:
     """A copy of the process's environment, for child processes and for the few who look up one value."""
     return dict(os.environ)
+
+
+def environment_for(project: Path) -> dict[str, str]:
+    """The process's environment for a child of ours that works on the project."""
+    return environment() | {"TRADEKEEP_PROJECT": str(project)}
 
 
 def default_home() -> Path:
@@ -139,6 +160,8 @@ def load_settings(project: Path | None = None) -> Settings:
         name, text = _first(sources, variable)
         if not text or variable.field in ("project", "database", "owner", "viewer"):
             continue
+        if variable.secret:
+            remember_secret(text)
         try:
             values[variable.field] = variable.read(text)
             origin[variable.name] = name

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 ENVIRONMENTS = {"dev": "development", "test": "testing", "prod": "production"}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -114,6 +116,9 @@ VARIABLES: tuple[Variable, ...] = (
              "The role that owns schema and tables; belongs into .env.tradekeep.", secret=True),
     Variable("DATABASE_VIEWER_URL", "viewer", str, None, "connection string",
              "The role that only reads; belongs into .env.tradekeep.", secret=True),
+    Variable("TRADEKEEP_ADMIN_PASSWORD", "admin_password", SecretStr, None, "password",
+             "Of the administrator's login that `setup --url` names; read from the environment, stored nowhere.",
+             secret=True),
     Variable("TRACKED_SYMBOLS", "tracked_symbols", _symbols, None, "names with commas",
              "The coins whose candles are expected."),
     Variable("LOG_LEVEL", "log_level", _level, "INFO", ", ".join(LEVELS), "The least severe records that are logged."),

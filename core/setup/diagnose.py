@@ -25,7 +25,7 @@ T = TypeVar("T")
 STEPS = ("resolve", "port", "tls", "login", "database", "privileges", "version")
 # Which step a failure belongs to, by the beginning of its kind; the rest by its type.
 _STEP_OF_TYPE = {"network": "port", "service": "port", "tls": "tls", "auth": "login", "schema": "database"}
-OLDEST_SERVER = 140000
+OLDEST_SERVER = 150000
 
 
 class Step(BaseModel):

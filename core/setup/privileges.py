@@ -24,7 +24,7 @@ def _run(connection: psycopg.Connection[Any], statement: str, **names: str | Seq
         key: sql.Identifier(value) if isinstance(value, str) else sql.SQL(", ").join(map(sql.Identifier, value))
         for key, value in names.items()
     }
-    connection.execute(sql.SQL(statement).format(**parts))  # type: ignore[arg-type]  # constants of this module
+    connection.execute(sql.SQL(statement).format(**parts))
 
 
 def close_public(connection: psycopg.Connection[Any], database: str, roles: Sequence[str]) -> None:

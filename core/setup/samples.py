@@ -89,8 +89,8 @@ SAMPLES: dict[str, Callable[[Parent], Values]] = {
     },
     "msg_system_health": lambda parent: {"system": "database", "component": MARK, "status": "HEALTHY"},
     "msg_rate_limits": lambda parent: {
-        "user_id": parent("usr_users"), "channel": "email", "tokens": Decimal("2.0002"), "max_tokens": 10, "refill_per_minute": 1,
-        "last_refill": MOMENT,
+        "user_id": parent("usr_users"), "channel": "email", "tokens": Decimal("2.0002"), "max_tokens": 10,
+        "refill_per_minute": 1, "last_refill": MOMENT,
     },
     "msg_channel_configs": lambda parent: {
         "channel": MARK, "enabled": False, "config": {"secret": "NAME_OF_A_SETTING"}, "rate_limit_per_minute": 1,

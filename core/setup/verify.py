@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
@@ -47,9 +48,7 @@ def verify(databases: Databases, *, progress: Report = silent) -> list[Verificat
         lines.append(Verification(name=name, ok=ok, message=message, fix=fix, ms=ms))
         return ok is True
 
-    reachable = [
-        look(f"Connection as {role}", lambda d=database: _connection(d)) for role, database in _roles(databases)
-    ]
+    reachable = [look(f"Connection as {role}", partial(_connection, database)) for role, database in _roles(databases)]
     look("Least privilege", lambda: _least_privilege(databases))
     look("Every model registered", _models)
     if not all(reachable):
@@ -62,7 +61,7 @@ def verify(databases: Databases, *, progress: Report = silent) -> list[Verificat
         lines.extend(_not_looked(tables, error.message))
         return lines
     for name in tables:
-        look(f"Table {name}", lambda n=name: _table(databases.writer, n, states))
+        look(f"Table {name}", partial(_table, databases.writer, name, states))
     progress(total, total, "Verified")
     return lines
 

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from core.database import Database
@@ -31,16 +32,28 @@ _lock = threading.Lock()
 _stale = threading.local()
 
 
-def cached(*, ttl: float) -> Callable[[Callable[Concatenate[Any, P], T]], Callable[Concatenate[Database, P], T]]:
-    """Wrap question(connection, ...) as question(database, ...), asked at most once in ttl seconds.
+def asked(*, ttl: float) -> Callable[[Callable[Concatenate[Any, P], T]], Callable[Concatenate[Database, P], T]]:
+    """`cached` for a question(connection, ...): it is asked over the database's reader, retried once."""
+
+    def wrap(question: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Database, P], T]:
+        def ask(database: Database, *args: P.args, **kwargs: P.kwargs) -> T:
+            return database.ask(question, *args, **kwargs)
+
+        return cached(ttl=ttl)(wraps(question)(ask))
+
+    return wrap
+
+
+def cached(*, ttl: float) -> Callable[[Callable[Concatenate[Database, P], T]], Callable[Concatenate[Database, P], T]]:
+    """Wrap function(database, ...) so that it is called at most once in ttl seconds, for all sessions.
 
     The key holds the database's fingerprint, so another connection never sees these rows. While the database is
     away the last good answer is given, and `oldest_stale` tells its age; without one the error is raised.
     """
 
-    def wrap(question: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Database, P], T]:
-        def ask(database: Database, *args: P.args, **kwargs: P.kwargs) -> T:
-            key = (question.__module__, question.__qualname__, database.config.fingerprint(), args)
+    def wrap(function: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[Database, P], T]:
+        def call(database: Database, *args: P.args, **kwargs: P.kwargs) -> T:
+            key: tuple[Any, ...] = (function.__module__, function.__qualname__, database.config.fingerprint(), args)
             key += tuple(sorted(kwargs.items()))
             fresh = _fresh(key, ttl)
             if fresh is not None:
@@ -52,13 +65,13 @@ def cached(*, ttl: float) -> Callable[[Callable[Concatenate[Any, P], T]], Callab
                 if fresh is not None:
                     return fresh.value
                 try:
-                    value = database.ask(question, *args, **kwargs)
+                    value = function(database, *args, **kwargs)
                 except TradekeepError as error:
                     return _last_good(key, error).value
                 _keep(key, value)
                 return value
 
-        return ask
+        return call
 
     return wrap
 

@@ -14,9 +14,10 @@ from core.schema.migrate import Revision, SchemaVersion
 from core.schema.present import TableState
 from core.setup import wizard
 from core.ui import cards, work
-from core.ui.cache import clear
+from core.ui.cache import cached, clear
 
 UPGRADE = "schema_upgrade"
+sql_of = cached(ttl=3600)(migrate.sql)
 WORDS = {"present": "present", "missing": "missing", "extra": "not ours", "incomplete": "columns missing"}
 ICONS = {
     "present": ":green[:material/check_circle:]",
@@ -54,7 +55,8 @@ def counts(tables: list[TableState]) -> None:
     with st.container(horizontal=True):
         for name in ("present", "missing", "incomplete", "extra"):
             if found[name] or name in ("present", "missing"):
-                st.markdown(f"{ICONS[name]} **{found[name]}** {WORDS[name]}")
+                icon = ICONS[name] if found[name] else ":gray[:material/check:]"
+                st.markdown(f"{icon} **{found[name]}** {WORDS[name]}")
 
 
 def table_list(tables: list[TableState]) -> None:
@@ -69,8 +71,8 @@ def table_list(tables: list[TableState]) -> None:
     st.dataframe(
         [
             {
-                "Area": table.area or "not ours",
                 "Table": table.name,
+                "Area": table.area or "not ours",
                 "State": WORDS[condition(table)],
                 "Columns that differ": ", ".join(
                     [f"missing {name}" for name in table.missing_columns]
@@ -85,7 +87,6 @@ def table_list(tables: list[TableState]) -> None:
         width="stretch",
         height="content",
         column_config={
-            "Table": st.column_config.TextColumn(pinned=True),
             "Rows": st.column_config.TextColumn(help="The server's estimate; exact after ANALYZE.", alignment="right"),
             "Size": st.column_config.TextColumn(help="Table and indexes together.", alignment="right"),
         },
@@ -128,4 +129,4 @@ def history(db: Database, found: SchemaVersion, revisions: list[Revision]) -> No
         word = "pending" if revision.id in pending else "current" if current else "done"
         icon = ":blue[:material/pending:]" if word == "pending" else ":green[:material/check_circle:]"
         with st.expander(f"{icon} {revision.id} · {cards.text(revision.title)} · {word}"):
-            st.code(migrate.sql(db, revision.id), language="sql")
+            st.code(sql_of(db, revision.id), language="sql")

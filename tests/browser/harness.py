@@ -181,10 +181,10 @@ class Visitor:
 
     def go(self, title: str) -> Visitor:
         """Follow the sidebar's link of this title; opens the sidebar first where the window is narrow."""
-        link = self.page.get_by_test_id("stSidebarNavLink").filter(has_text=title)
-        if not link.first.is_visible():
-            self.page.get_by_test_id("stExpandSidebarButton").click()
-        link.first.click()
+        closed = self.page.get_by_test_id("stExpandSidebarButton")
+        if closed.is_visible():
+            closed.click()
+        self.page.get_by_test_id("stSidebarNavLink").filter(has_text=title).first.click()
         return self.settle()
 
     def text(self) -> str:

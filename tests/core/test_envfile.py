@@ -16,14 +16,22 @@ from core import envfile
 from core.envfile.mask import difference
 from core.envfile.text import changed, decoded, lines, values_of, written
 from core.errors import TradekeepError
-from core.settings import DatabaseConfig
+from core.settings import DatabaseConfig, config
 
 FAST = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 URL = "postgresql://app:n%40w@db:5432/trade"
 PIECES = st.sampled_from(
     ["A=1", "B = 2", "export C=3", "K=old", "K='o l d'", 'K="a\nb"', "# K=1", "K", "'K'=q", "=x", "D: 1", "[s]", "\\",
-     "E=x \\", "F='", 'G="', "\r\n", "\n", "\n", "\n", "\r", " ", "\t", "\ufeff", "\x0b", "\x85", "\u2028", "\0", "é"]
+     "E=x \\", "F='", 'G="', "\r\n", "\n", "\n", "\n", "\r", " ", "\t", "\x0b", "\x85", "\u2028", "\0", "é"]
 )  # fmt: skip
+
+TEXT = st.lists(PIECES, max_size=14).map("".join)
+
+
+@pytest.fixture(autouse=True)
+def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generated passwords can be common words, which the redaction would then mask in every later test."""
+    monkeypatch.setattr(config, "remember_secret", lambda secret: None)
 
 
 def sourced(path: Path, key: str, shell: str = "bash") -> str:
@@ -107,9 +115,9 @@ def test_lines_that_readers_join_are_refused_by_number(old: str, line: str) -> N
 
 
 @FAST
-@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from(["v", "a b", None, URL]))
+@given(st.builds(str.__add__, st.sampled_from(["", "\ufeff"]), TEXT), st.sampled_from(["v", "a b", None, URL]))
 def test_any_text_keeps_its_other_lines_or_is_refused(old: str, value: str | None) -> None:
-    assert "".join(line.lead + line.body + line.ending for line in lines(old)) == old.removeprefix("\ufeff")
+    assert "".join(line.lead + line.body + line.ending for line in lines(old)) == old
     try:
         new = edited(old, K=value)
     except TradekeepError:

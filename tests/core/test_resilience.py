@@ -27,8 +27,12 @@ def test_what_may_pass_is_tried_again_with_growing_pauses() -> None:
             raise REFUSED
         return "there"
 
-    told = []
-    result = retried(call, sleep=pauses.append, on_wait=lambda attempt, wait_s, error: told.append((attempt, error.kind)))
+    told: list[tuple[int, str]] = []
+
+    def on_wait(attempt: int, wait_s: float, error: TradekeepError) -> None:
+        told.append((attempt, error.kind))
+
+    result = retried(call, sleep=pauses.append, on_wait=on_wait)
     assert result == "there"
     assert told == [(1, "service.refused"), (2, "service.refused"), (3, "service.refused")]
     assert 1 <= pauses[0] <= 1.25

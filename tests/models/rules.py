@@ -144,8 +144,8 @@ OPTIONAL: dict[str, str] = {
     "system_events": "symbol",
     "trading_bots": "started_at last_heartbeat current_balance total_pnl description",
     "trading_positions": "closed_at avg_price",
-    "trading_trades": "position_id strategy_name entry_logic_name exit_logic_name exit_time exit_price gross_pnl net_pnl"
-    " pnl_percentage exit_reason",
+    "trading_trades": "position_id strategy_name entry_logic_name exit_logic_name exit_time exit_price gross_pnl"
+    " net_pnl pnl_percentage exit_reason",
     "trading_performance_metrics": "symbol interval entry_logic_name exit_logic_name",
     "job_schedules": "next_run_at",
     "job_schedule_runs": "job_id enqueued_at started_at finished_at result error worker_id",

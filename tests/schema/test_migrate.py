@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,7 +85,7 @@ def test_second_upgrade_skips_everything(db: Database) -> None:
     assert sorted(result.tables_skipped) == sorted(Base.metadata.tables)
 
 
-@pytest.mark.parametrize("at", [1, 20, 34])
+@pytest.mark.parametrize("at", [1, 34])
 def test_cancelled_upgrade_leaves_nothing(empty: Database, at: int) -> None:
     def stop(done: int, total: int, message: str) -> None:
         if done == at:
@@ -132,12 +132,12 @@ def test_relative_revisions(db: Database) -> None:
     assert migrate.status(db).current_version == HEAD
 
 
-@pytest.mark.parametrize("to", ["9999", "", "+2", "-2", "head:base", "'; drop table trades"])
 @pytest.mark.parametrize("act", [migrate.upgrade, migrate.downgrade, migrate.stamp, migrate.sql])
-def test_unknown_revision_is_refused(db: Database, act: object, to: str) -> None:
-    with pytest.raises(TradekeepError) as caught:
-        act(db, to)  # type: ignore[operator]
-    assert caught.value.kind == "schema.revision"
+def test_unknown_revision_is_refused(db: Database, act: Callable[[Database, str], object]) -> None:
+    for to in ("9999", "", "+2", "-2", "head:base", "'; drop table trades"):
+        with pytest.raises(TradekeepError) as caught:
+            act(db, to)
+        assert caught.value.kind == "schema.revision"
     assert migrate.status(db).current_version == HEAD
 
 

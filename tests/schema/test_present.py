@@ -61,7 +61,7 @@ def test_partitions_count_for_their_table(migrated: DatabaseConfig) -> None:
         "CREATE TABLE ticks (at date NOT NULL, n int) PARTITION BY RANGE (at)",
         "CREATE TABLE ticks_1 PARTITION OF ticks FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
         "CREATE TABLE ticks_2 PARTITION OF ticks FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')",
-        "INSERT INTO ticks SELECT date '2026-01-01' + n % 50, n FROM generate_series(1, 1000) n",
+        "INSERT INTO ticks SELECT date '2026-01-01' + mod(n, 50), n FROM generate_series(1, 1000) n",
         "ANALYZE ticks",
     )
     found = states(db)

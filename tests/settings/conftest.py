@@ -1,24 +1,24 @@
-"""What the tests of settings share: an environment without settings, and a forgetful redaction."""
+"""What the tests of settings share: an environment without settings, and no memory of generated passwords."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
-from core import log
-from core.settings import VARIABLES
+from core.settings import VARIABLES, config, parse
 
 
 @pytest.fixture(autouse=True)
-def _forget_secrets() -> Iterator[None]:
-    """Thousands of generated passwords would slow the redaction of every later test."""
-    known, forms = set(log._secrets), log._forms
-    yield
-    log._secrets.clear()
-    log._secrets.update(known)
-    log._forms = forms
+def remembered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The secrets that the redaction would get.
+
+    It gets none here: thousands of generated ones would slow every later test, and no message may rely on it.
+    """
+    secrets: list[str] = []
+    monkeypatch.setattr(config, "remember_secret", secrets.append)
+    monkeypatch.setattr(parse, "remember_secret", secrets.append)
+    return secrets
 
 
 @pytest.fixture(autouse=True)

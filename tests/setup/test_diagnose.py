@@ -48,9 +48,7 @@ def test_socket_folder_works(cluster: Cluster) -> None:
         ({"options": {"sslmode": "require"}}, "tls", "tls"),
     ],
 )
-def test_failures_stand_on_their_step(
-    cluster: Cluster, changes: dict[str, object], error_type: str, step: str
-) -> None:
+def test_failures_stand_on_their_step(cluster: Cluster, changes: dict[str, object], error_type: str, step: str) -> None:
     result = diagnose(cluster.admin.replace(**changes))
     assert not result.success
     assert result.error_type == error_type, result.error

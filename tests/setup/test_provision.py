@@ -270,4 +270,3 @@ def test_roles_created_again_get_their_rights_on_tables_that_exist(fresh: Cluste
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM webui_audit_logs")
     owner.dispose()
-

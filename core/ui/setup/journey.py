@@ -18,6 +18,13 @@ from core.ui.page import shown
 from core.ui.setup import results, steps
 
 LOCAL = "setup_local"
+PROMISES = (
+    ("group", "Makes one database with three roles: owner, runtime for your bots, viewer for this dashboard."),
+    ("key", "Generates their passwords. An administrator's password is used once and stored nowhere."),
+    ("description", "Writes `.env.local` and `.env.tradekeep` into the project folder; shows every change before."),
+    ("table", "Creates the 34 tables, then writes, reads back and rolls back a row in each of them."),
+    ("replay", "Can be run again at any time: what is there already is kept."),
+)
 MARKS = {
     "done": ":green[:material/check_circle:]",
     "now": ":blue[:material/radio_button_checked:]",
@@ -45,8 +52,10 @@ def project(settings: Settings) -> None:
                     st.rerun()
 
 
-def ways(draft: Draft) -> None:
-    """The two ways in, side by side."""
+def ways(draft: Draft, status: Status) -> None:
+    """The two ways in, side by side; before them what is wrong with the configuration, if it cannot be used."""
+    if status.error is not None:
+        cards.error_card(status.error)
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
         st.markdown("#### :material/bolt: Start a local PostgreSQL")
@@ -60,12 +69,13 @@ def ways(draft: Draft) -> None:
             st.rerun()
     with right.container(border=True, height="stretch"):
         st.markdown("#### :material/dns: Use my server")
-        st.markdown(
-            "A PostgreSQL that you already run, here or elsewhere. Sign in once; the roles are made for you."
-        )
+        st.markdown("A PostgreSQL that you already run, here or elsewhere. Sign in once; the roles are made for you.")
         if st.button("Use my server", key="setup_use_server"):
             draft.way = "server"
             st.rerun()
+    st.markdown("##### What either way does")
+    for icon, line in PROMISES:
+        st.markdown(f":gray[:material/{icon}:] {line}")
 
 
 def begin_local() -> None:
@@ -133,7 +143,7 @@ def done(draft: Draft, status: Status, settings: Settings) -> None:
     with st.container(border=True):
         st.markdown(f"#### :green[:material/verified:] {cards.text(status.label)} works")
         st.markdown(
-            f"PostgreSQL {cards.text(status.server_version)}, schema up to date. Your bots read `DATABASE_URL`:"
+            f"PostgreSQL {cards.text(status.server_version)}, schema up to date. Your bots read `DATABASE_URL` from:"
         )
         st.code(str(settings.project / ".env.local"), language=None)
         st.caption(

@@ -139,7 +139,7 @@ def test(draft: Draft) -> None:
             draft.tested = None
             _begin_test(draft)
             st.rerun()
-        if st.button("Change the sign-in", key="setup_change_login"):
+        if st.button("Change the sign-in", key="setup_sign_in_again"):
             draft.at = "login"
             st.rerun()
 

@@ -1,0 +1,103 @@
+"""What the Overview page is made of: figures, the next step, and the two lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.format import age
+from core.services import overview
+from core.services.overview import AlertRow, Card, NextStep, TradeRow
+from core.ui.cards import empty, text
+
+SEVERITIES = {
+    "EMERGENCY": ":red-badge[:material/emergency_home: Emergency]",
+    "CRITICAL": ":red-badge[:material/error: Critical]",
+    "WARNING": ":orange-badge[:material/warning: Warning]",
+    "INFO": ":blue-badge[:material/info: Info]",
+}
+TONES = {"profit": "green", "loss": "red", "even": "gray"}
+LONGEST = 160
+
+
+def figures(cards: Sequence[Card], others: str) -> None:
+    """The figures with a history in one row, the others below; narrow screens wrap."""
+    drawn = [card for card in cards if card.chart]
+    plain = [card for card in cards if not card.chart]
+    for row, width in ((drawn, 280), (plain, 150)):
+        with st.grid(len(row), min_column_width=width):
+            for card in row:
+                _figure(card)
+    if others:
+        st.caption(text(others))
+
+
+def _figure(card: Card) -> None:
+    st.metric(
+        card.label,
+        text(card.value),
+        card.change,  # not escaped: its sign decides arrow and colour, and it is made of a number
+        delta_description=card.remark,
+        help=text(card.basis),
+        border=True,
+        height="stretch",
+        chart_data=card.points or None,
+        chart_type=card.chart or "line",
+    )
+
+
+def step(found: NextStep) -> None:
+    """The next step as one card; its button leads to where it is taken."""
+    with st.container(border=True, key="overview_step"):
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.markdown(f":material/arrow_forward: **Next: {text(found.title)}**  \n{text(found.why)}")
+        if found.label and found.page and right.button(found.label, key="overview_step_go", width="stretch"):
+            st.switch_page(found.page)
+
+
+def alerts(rows: Sequence[AlertRow]) -> None:
+    """What is not resolved, newest first."""
+    st.subheader("Open alerts", anchor=False)
+    if not rows:
+        empty("No alert is open. What bots and checks raise stands here until somebody resolves it.")
+        return
+    st.table(
+        {
+            "Severity": [SEVERITIES.get(row.severity, text(row.severity)) for row in rows],
+            "Alert": [text(_shortened(row.message)) for row in rows],
+            "When": [_unbroken(age(row.at)) for row in rows],
+        },
+        border="horizontal",
+        alt="Open alerts, newest first",
+    )
+
+
+def trades(rows: Sequence[TradeRow]) -> None:
+    """The newest executions, with the profit or loss of what they closed."""
+    st.subheader("Latest trades", anchor=False)
+    if not rows:
+        empty("No trades yet. The executions that bots write to the table trades stand here.")
+        return
+    st.table(
+        {
+            "Trade": [text(overview.execution(row)) for row in rows],
+            "Result": [_toned(overview.result(row)) for row in rows],
+            "When": [_unbroken(age(row.at)) for row in rows],
+        },
+        border="horizontal",
+        alt="Executions, newest first",
+    )
+
+
+def _toned(words: str) -> str:
+    return f":{TONES[words.split()[-1]]}[{_unbroken(text(words))}]" if words else ""
+
+
+def _shortened(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+def _unbroken(words: str) -> str:
+    return words.replace(" ", "\u00a0")
