@@ -19,6 +19,8 @@ _QUOTED = re.compile(r"(?P<quote>['\"])(?P<inside>[^'\"\n]*)(?P=quote)")
 _HARMLESS_PIECES = {"port", "host", "user", "dbname", "=", ":", "/", "&", "]", "[", "sqlalchemy.dialects"}
 _TAIL_IN_HOST = re.compile(r"(?P<quote>['\"])[^'\"\n]*@(?=[^'\"@\n]*(?P=quote))")
 _OPTION = re.compile(r"(invalid URI query parameter: )\"(?![a-z_]{2,40}\")[^\n]*")
+_DRIVERS = {"psycopg", "psycopg_pool", "psycopg2", "asyncpg", "sqlalchemy", "sqlite3", "aiosqlite"}
+_SAID_BY_PYTHON = _QUOTES_PIECES | {"config.option", "config.driver", "data.nul"}
 # DETAIL of these shows the whole row.
 _SHOWS_ROWS = {"23502", "23514"}
 _PLACES = (
@@ -130,17 +132,21 @@ def _kind(exc: BaseException, text: str) -> str | None:
         return match.by_sqlstate(sqlstate, text, _diagnosis(exc, "source_function"))
     kind = match.by_errno(exc) or match.by_sqlite(exc)
     exact = match.by_class(exc)
-    # A SQLite error without an own code, and what drivers raise as plain OperationalError, say it in their text.
-    if kind is None and (exact is None or isinstance(exc, OSError)) and _speaks(exc):
-        kind = match.by_text(text)
+    # What drivers raise as plain OperationalError, and SQLite without an own code, say it in their text.
+    if kind is None and exact is None:
+        kind = _said(exc, text)
     return kind or exact or match.by_class(exc, "fallbacks")
 
 
-def _speaks(exc: BaseException) -> bool:
-    """Whether the text is a driver's or the system's own, so that its words mean what they mean in the table."""
+def _said(exc: BaseException, text: str) -> str | None:
+    """The kind by the text, where its words are a driver's own; of Python's only what can mean nothing else."""
     packages = {cls.__module__.partition(".")[0] for cls in type(exc).__mro__}
-    known = {"psycopg", "psycopg_pool", "psycopg2", "asyncpg", "sqlalchemy", "sqlite3", "aiosqlite"}
-    return bool(packages & known) or isinstance(exc, (OSError, ImportError, ValueError))
+    if packages & _DRIVERS:
+        return match.by_text(text)
+    if isinstance(exc, OSError):
+        return match.by_text(exc.strerror or ("" if exc.errno else text))
+    kind = match.by_text(text) if isinstance(exc, (ImportError, ValueError)) else None
+    return kind if kind in _SAID_BY_PYTHON else None
 
 
 def _sqlstate(exc: BaseException) -> str | None:
@@ -214,7 +220,7 @@ def _details(kind: str, exc: BaseException, text: str) -> str:
         text = ""
     text = _TAIL_IN_HOST.sub(rf"\g<quote>{MASK}@", text)
     text = _OPTION.sub(rf'\1"{MASK}"', text)
-    if kind in _QUOTES_PIECES:
+    if kind in _QUOTES_PIECES or "invalid literal for int()" in text:
         text = _QUOTED.sub(_without_piece, text)
     head = f"{_name(exc)}{f' {sqlstate}' if sqlstate else ''}"
     return redact(f"{head}: {text}" if text else head)[:LONGEST_DETAILS]

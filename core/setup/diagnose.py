@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import select
 import socket
 import threading
@@ -173,8 +174,7 @@ class _Run:
         if host.startswith("/"):
             self.step("resolve", True, 0.0, "unix socket")
             return
-        rows = self.bounded(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        addresses = list(dict.fromkeys(str(row[4][0]) for row in rows))
+        addresses = [host] if _is_address(host) else self.bounded(lambda: _addresses(host, port))
         self.step("resolve", True, (time.perf_counter() - begin) * 1000, ", ".join(addresses[:4]))
 
     def _knock(self) -> None:
@@ -208,6 +208,19 @@ class _Run:
         connection: psycopg.Connection[Any] = psycopg.Connection(pgconn)
         connection.autocommit = True
         return connection
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(row[4][0]) for row in rows))
 
 
 def _as_exception(state: str, host: str, port: int) -> OSError:

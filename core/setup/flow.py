@@ -109,8 +109,16 @@ def steps(of: Draft, configured: DatabaseConfig | None, *, connected: bool, sche
             state = "done"
         else:
             state = "waiting"
-        found.append(StepState(name, title, state, summaries.get(name, "") if state != "waiting" else ""))
+        found.append(StepState(name, title, state, summaries.get(name, "") if state in ("done", "failed") else ""))
     return found
+
+
+def _tested(of: Draft) -> str:
+    if of.tested is None:
+        return "connected"
+    if not of.tested.success:
+        return "it failed"
+    return f"PostgreSQL {of.tested.server.version}" if of.tested.server else "connected"
 
 
 def _summaries(of: Draft, real: DatabaseConfig | None) -> dict[str, str]:
@@ -121,7 +129,7 @@ def _summaries(of: Draft, real: DatabaseConfig | None) -> dict[str, str]:
     return {
         "server": place,
         "login": f"as {login.user}" if login else "",
-        "test": f"PostgreSQL {of.tested.server.version}" if of.tested and of.tested.server else "connected",
+        "test": _tested(of),
         "roles": f"database {database}",
         "config": ".env.local",
         "verify": f"{sum(bool(line.ok) for line in of.verifications)} of {len(of.verifications)} passed"

@@ -68,21 +68,9 @@ def table_list(tables: list[TableState]) -> None:
     if not rows:
         cards.empty("No difference: every table is as expected.", icon=":material/verified:")
         return
+    differ = any(table.missing_columns or table.extra_columns for table in rows)
     st.dataframe(
-        [
-            {
-                "Table": table.name,
-                "Area": table.area or "not ours",
-                "State": WORDS[condition(table)],
-                "Columns that differ": ", ".join(
-                    [f"missing {name}" for name in table.missing_columns]
-                    + [f"extra {name}" for name in table.extra_columns]
-                ),
-                "Rows": "" if table.rows_estimate is None else f"~{table.rows_estimate:,}",
-                "Size": "" if table.bytes is None else size(table.bytes),
-            }
-            for table in rows
-        ],
+        [_row(table, differ) for table in rows],
         hide_index=True,
         width="stretch",
         height="content",
@@ -91,6 +79,16 @@ def table_list(tables: list[TableState]) -> None:
             "Size": st.column_config.TextColumn(help="Table and indexes together.", alignment="right"),
         },
     )
+
+
+def _row(table: TableState, differ: bool) -> dict[str, str]:
+    row = {"Table": table.name, "Area": table.area or "not ours", "State": WORDS[condition(table)]}
+    if differ:
+        missing = [f"missing {name}" for name in table.missing_columns]
+        row["Columns that differ"] = ", ".join(missing + [f"extra {name}" for name in table.extra_columns])
+    row["Rows"] = "" if table.rows_estimate is None else f"~{table.rows_estimate:,}"
+    row["Size"] = "" if table.bytes is None else size(table.bytes)
+    return row
 
 
 def upgrade(found: SchemaVersion) -> None:

@@ -63,10 +63,15 @@ def _watch(name: str) -> None:
 
 def show_steps(steps: list[Step]) -> None:
     """A line a step: its state, its title, what it came to, and how long it took."""
-    for step in steps:
-        line = f"{ICONS[step.state]} {cards.text(step.title)}"
-        if step.message:
-            line += f" · :gray[{cards.text(step.message)}]"
-        if step.ms is not None:
-            line += f" · :gray[{duration(step.ms / 1000)}]"
-        st.markdown(line)
+    with st.container(gap="xsmall"):
+        for step in steps:
+            _show_step(step)
+
+
+def _show_step(step: Step) -> None:
+    line = f"{ICONS[step.state]} {cards.text(step.title)}"
+    if step.message:
+        line += f" · :gray[{cards.text(step.message)}]"
+    if step.ms is not None:
+        line += f" · :gray[{duration(step.ms / 1000)}]"
+    st.markdown(line)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from core import envfile
 from core.settings import VARIABLES, ConfigIssue, Settings, load_settings
-from core.settings.settings import FILES
 
 URL = "postgresql://bot:Xk29vmQz@localhost:5433/trading"
 REMOTE = "postgresql://bot:Xk29vmQz@db.example.com/trading"
@@ -69,7 +68,7 @@ def test_table_names_every_variable_once_and_every_field_has_one() -> None:
 
 
 def test_sources_go_in_order(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = ["environment", *FILES]
+    order = ["environment", ".env.tradekeep", ".env.local", ".env"]
     for name in reversed(order):
         url = f"postgresql://{name.strip('.')}@localhost/d"
         if name == "environment":

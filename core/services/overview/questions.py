@@ -117,7 +117,8 @@ class Bucket(FunctionElement[int]):
 @compiles(Bucket)
 def _bucket(element: Bucket, compiler: SQLCompiler, **kw: Any) -> str:
     column, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"floor(extract(epoch FROM {column}) / {seconds})::bigint"
+    # date_part gives a double; extract a numeric, which makes a hundred thousand rows four times as slow.
+    return f"floor(date_part('epoch', {column}) / {seconds})::bigint"
 
 
 @compiles(Bucket, "sqlite")
@@ -128,7 +129,7 @@ def _bucket_sqlite(element: Bucket, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 def figures(connection: sa.Connection, *, now: datetime | None = None) -> Figures:
-    """All figures of the Overview, from one statement each."""
+    """All figures of the Overview, from one or two statements each."""
     now = now or datetime.now(UTC)
     return Figures(
         equity=equity(connection, now=now),
@@ -146,16 +147,20 @@ def equity(connection: sa.Connection, *, now: datetime, days: int = EQUITY_DAYS)
     A point is the last value in its stretch of time. Without a row in these days: the newest row there is.
     """
     stretch = Bucket(Portfolio.timestamp, days * DAY_S // POINTS)
-    newest = (
-        sa.func.row_number()
-        .over(partition_by=(Portfolio.currency, stretch), order_by=(Portfolio.timestamp.desc(), Portfolio.id.desc()))
-        .label("place")
-    )
-    columns = (Portfolio.currency, Portfolio.timestamp, Portfolio.total_value)
-    recent = sa.select(*columns, newest).where(Portfolio.timestamp > now - timedelta(days=days)).subquery()
-    rows = connection.execute(sa.select(recent).where(recent.c.place == 1).order_by(recent.c.timestamp)).all()
-    if not rows:
-        rows = connection.execute(sa.select(*columns).order_by(Portfolio.timestamp.desc()).limit(1)).all()
+    # In two statements: in one, the planner expects as many stretches as rows, and reads the whole table to join them.
+    newest = connection.execute(
+        sa.select(Portfolio.currency, sa.func.max(Portfolio.timestamp))
+        .where(Portfolio.timestamp > now - timedelta(days=days))
+        .group_by(Portfolio.currency, stretch)
+    ).all()
+    values = sa.select(Portfolio.currency, Portfolio.timestamp, Portfolio.total_value)
+    if newest:
+        wanted = values.where(Portfolio.timestamp.in_([moment for _, moment in newest]))
+        chosen = {(currency, moment) for currency, moment in newest}
+        ordered = connection.execute(wanted.order_by(Portfolio.timestamp, Portfolio.id))
+        rows = [row for row in ordered if (row.currency, row.timestamp) in chosen]
+    else:
+        rows = list(connection.execute(values.order_by(Portfolio.timestamp.desc()).limit(1)))
     found: dict[str, list[Any]] = {}
     for row in rows:
         found.setdefault(row.currency, []).append(row)

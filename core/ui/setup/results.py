@@ -28,10 +28,11 @@ STEP_WORDS = {
 def connection_card(result: ConnectionResult) -> None:
     """The connection test: each step with its verdict and time, then the server's facts or the error."""
     with st.container(border=True):
-        for step in result.steps:
-            time_text = f" · :gray[{duration(step.ms / 1000)}]" if step.ms else ""
-            word = STEP_WORDS.get(step.name, step.name)
-            st.markdown(f"{VERDICTS[step.ok]} **{word}** · {cards.text(step.message)}{time_text}")
+        with st.container(gap="xsmall"):
+            for step in result.steps:
+                time_text = f" · :gray[{duration(step.ms / 1000)}]" if step.ms else ""
+                word = STEP_WORDS.get(step.name, step.name)
+                st.markdown(f"{VERDICTS[step.ok]} **{word}** · {cards.text(step.message)}{time_text}")
         if result.server is not None and result.connection_time_ms is not None:
             _server_facts(result)
     if result.error:
