@@ -43,7 +43,8 @@ def _figure(name: str, config: DatabaseConfig, n: int) -> Figure:
             for statement in statements:
                 connection.execute(statement).fetchall()
 
-    return Figure(name, FLOOR, *in_turns(n, timed(test), timed(bare)), goal=Goal("ratio", 1.5))
+    own, floor = in_turns(n, timed(test), timed(bare))
+    return Figure(name, FLOOR, own, floor, Goal("ratio", 1.5))
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -92,18 +94,20 @@ def _text(ms: Sequence[float]) -> str:
     return f"{median(ms):.1f} ms ({min(ms):.1f} to {max(ms):.1f})"
 
 
-def in_turns(n: int, one: Callable[[], float], other: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """Call both n times, one after the other, so that what else happens on the machine meets both; their results.
+def in_turns(n: int, *ways: Callable[[], T]) -> list[list[T]]:
+    """Call each way n times, one after the other, so that what else happens on the machine meets all; their results.
 
     One more call of each before that warms them up, where n is more than 1.
     """
     if n > 1:
-        one(), other()
-    pairs = []
+        for way in ways:
+            way()
+    found: list[list[T]] = [[] for _ in ways]
     for _ in range(n):
         gc.collect()  # a collection in the middle would be somebody else's work
-        pairs.append((one(), other()))
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        for way, results in zip(ways, found, strict=True):
+            results.append(way())
+    return found
 
 
 def timed(work: Callable[[], object]) -> Callable[[], float]:

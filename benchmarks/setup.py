@@ -26,11 +26,12 @@ def setup(n: int) -> list[Figure]:
     """The first full setup on the bundled server: server, roles, files, 34 tables, verification; on the disk."""
     account = programs.account_for_server()
     programs.server_folder(account)  # copies the programs, once a machine, where the account cannot read ours
-    command = in_turns(n, lambda: _in_fresh_folder(_command), lambda: _in_fresh_folder(_tools))
-    function = in_turns(n, lambda: _in_fresh_folder(_function), lambda: _in_fresh_folder(_tools))
+    command, function, tools = in_turns(
+        n, *(lambda way=way: _in_fresh_folder(way) for way in (_command, _function, _tools))
+    )
     return [
-        Figure("python -m core setup --embedded --yes", FLOOR, *command, goal=GOAL),
-        Figure("core.setup.wizard.set_up", FLOOR, *function, goal=GOAL),
+        Figure("python -m core setup --embedded --yes", FLOOR, command, tools, GOAL),
+        Figure("core.setup.wizard.set_up", FLOOR, function, tools, GOAL),
     ]
 
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from core import embedded, log
+from core import demo, embedded, log
 from core.database import Databases
 from core.errors import TradekeepError, classify
 from core.schema import migrate
@@ -25,7 +25,8 @@ CONNECTED_EVERY_S, SCHEMA_EVERY_S, DOWN_LONGEST_S = 5.0, 60.0, 15.0
 class Status:
     """Where the process stands; made by the watcher, read by every page without waiting.
 
-    mode: starting (nothing known yet), demo (no database configured), connecting (first tries), connected, down.
+    mode: starting (nothing known yet), demo (no database was ever configured), misconfigured (the configuration
+    cannot be read), connecting (first tries), connected, down.
     since: unix seconds of the last change of mode. reachable_at: unix seconds of the last answer.
     """
 
@@ -42,7 +43,8 @@ class Status:
     @property
     def ready(self) -> bool:
         """Whether pages can work with the real database."""
-        return self.mode == "connected" and self.schema is not None and not self.schema.migration_needed
+        schema = self.schema
+        return self.mode == "connected" and schema is not None and schema.compatible and not schema.migration_needed
 
 
 class _State:
@@ -225,7 +227,10 @@ def _examine() -> Status:
         return before.since if before.mode == mode else time.time()
 
     if configured.database is None:
-        return Status(mode="demo", error=configured.error, since=moved("demo"))
+        if configured.error is not None:
+            return Status(mode="misconfigured", error=configured.error, since=moved("misconfigured"))
+        demo.database(configured.home)  # here, so that no page waits while it is made
+        return Status(mode="demo", since=moved("demo"))
     label = configured.database.label
     known = before if before.label == label else Status()
     try:

@@ -19,21 +19,19 @@ def show_state(sentence: str) -> None:
 db = ui.page("Overview", "Is everything fine, and what comes next?")
 status, settings = state.status(), state.settings()
 headline = st.empty()
-figures = None
+figures, alerts, trades = None, [], []
 show_state(overview.sentence(status, figures))
-if overview.readable(status) or settings.database is None:
+if overview.readable(status) or not settings.configured:
     with ui.guard():
-        figures = figures_of(db)
+        figures, alerts, trades = figures_of(db), alerts_of(db), trades_of(db)
         show_state(overview.sentence(status, figures))
         show.figures(overview.cards(status, figures), overview.others(figures))
 elif status.mode == "down" and status.error:
     ui.error_card(status.error)
 show.step(overview.next_step(status, figures, settings.issues()))
 if figures:
-    with ui.guard():
-        alerts, trades = alerts_of(db), trades_of(db)
-        left, right = st.columns(2, gap="medium")
-        with left:
-            show.alerts(alerts)
-        with right:
-            show.trades(trades)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        show.alerts(alerts)
+    with right:
+        show.trades(trades)

@@ -4,7 +4,7 @@ from core import state, ui
 from core.setup import flow
 from core.ui.setup import journey
 
-ui.page("Setup", "From nothing to a verified PostgreSQL with its own roles. Safe to run again at any time.")
+ui.heading("Setup", "From nothing to a verified PostgreSQL with its own roles. Safe to run again at any time.")
 status, settings, draft = state.status(), state.settings(), flow.draft()
 connected = status.mode == "connected"
 states = flow.steps(draft, settings.database, connected=connected, schema_ready=status.ready)

@@ -38,7 +38,7 @@ class _Demo:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.database = Database(_config(file), read_only=True)
-        self.beat_at = time.monotonic()
+        self.beat_at = float("-inf")  # the file may be from an earlier process
 
 
 _demos: dict[Path, _Demo] = {}

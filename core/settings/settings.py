@@ -75,8 +75,8 @@ class Settings(BaseModel):
 
     @property
     def configured(self) -> bool:
-        """Whether somebody has ever named a database, rightly or wrongly."""
-        return self.error is not None or self.source_of("DATABASE_URL") != DEFAULT
+        """Whether there is a database to work with, or was meant to be; demo data is for when there is none."""
+        return self.database is not None or self.error is not None
 
     @property
     def env_local(self) -> Path:

@@ -12,7 +12,7 @@ from core.errors import TradekeepError
 from core.progress import Journey, Report, silent
 from core.schema import migrate
 from core.schema.migrate import InitializationResult
-from core.settings import DatabaseConfig, Settings, load_settings
+from core.settings import DatabaseConfig, Settings, load_settings, parse_connection
 from core.setup import provision, verify
 from core.setup.provision import Provisioned
 from core.setup.verify import Verification
@@ -78,7 +78,7 @@ def write(files: Mapping[Path, Mapping[str, str | None]], settings: Settings) ->
             changed.append(path)
     wanted = files.get(settings.project / LOCAL, {}).get("DATABASE_URL")
     found = load_settings(settings.project)
-    if wanted is not None and (found.database is None or found.database.url() != wanted):
+    if wanted is not None and (found.database is None or not found.database.same_login(parse_connection(wanted))):
         raise TradekeepError("config.shadowed", source=found.source_of("DATABASE_URL") or "another setting")
     return changed
 

@@ -2,6 +2,6 @@
 
 from core.ui.cache import asked, cached
 from core.ui.cards import badge, empty, error_card, text
-from core.ui.page import guard, page, shown
+from core.ui.page import guard, heading, page, shown
 
-__all__ = ["asked", "badge", "cached", "empty", "error_card", "guard", "page", "shown", "text"]
+__all__ = ["asked", "badge", "cached", "empty", "error_card", "guard", "heading", "page", "shown", "text"]

@@ -16,6 +16,7 @@ BADGES = {
     "demo": ("Demo", "violet", ":material/science:"),
     "connecting": ("Connecting", "orange", ":material/sync:"),
     "starting": ("Starting", "gray", ":material/sync:"),
+    "misconfigured": ("Misconfigured", "red", ":material/error:"),
     "down": ("Down", "red", ":material/error:"),
     "attention": ("Needs setup", "orange", ":material/build:"),
 }

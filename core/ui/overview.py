@@ -51,7 +51,8 @@ def step(found: NextStep) -> None:
     """The next step as one card; its button leads to where it is taken."""
     with st.container(border=True, key="overview_step"):
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.markdown(f":material/arrow_forward: **Next: {text(found.title)}**  \n{text(found.why)}")
+        mark = ":green[:material/check_circle:] **" if found.done else ":material/arrow_forward: **Next: "
+        left.markdown(f"{mark}{text(found.title)}**  \n{text(found.why)}")
         if found.label and found.page and right.button(found.label, key="overview_step_go", width="stretch"):
             st.switch_page(found.page)
 

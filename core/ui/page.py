@@ -17,31 +17,45 @@ from core.ui import cache, cards
 SETUP = "pages/setup.py"
 
 
-def page(title: str, sentence: str) -> Database:
-    """Draw heading, status badge and banner; the database to read from: the real one, or the demo's."""
+def heading(title: str, sentence: str) -> None:
+    """Draw title, status badge and sentence: where the page is, and where the process stands."""
     cache.begin_run()
-    status = state.status()
     with st.container(horizontal=True, vertical_alignment="center", key="page_heading"):
         st.title(title, anchor=False, width="content")
         st.space("stretch")
-        cards.badge(status)
+        cards.badge(state.status())
     st.caption(sentence)
-    if title != "Setup":
-        banner(status)
-    if status.mode == "demo" or (status.mode == "starting" and state.settings().database is None):
-        return demo.database(state.settings().home)
-    return state.databases().reader
+
+
+def page(title: str, sentence: str) -> Database:
+    """Draw heading and banner; the database to read from: the real one, or the demo's.
+
+    Ends the run with the error's card where the configuration cannot be read: then there is nothing to show.
+    """
+    heading(title, sentence)
+    status = state.status()
+    banner(status)
+    with guard():
+        if not state.settings().configured:
+            return demo.database(state.settings().home)
+        return state.databases().reader
+    raise AssertionError("guard ends the run")
 
 
 def banner(status: Status) -> None:
     """Why the page does not show fresh, real data, and what to do about it; nothing when all is well."""
-    if status.mode == "demo" and status.error is not None:
-        _banner("The configuration cannot be used, so this is demo data.", cards.text(status.error.message), "Set up")
-    elif status.mode == "demo":
+    if status.mode == "demo":
         _banner(
             "Demo data",
             "No database is configured. Nothing here is real, and nothing is saved.",
             "Set up a database",
+        )
+    elif status.mode == "misconfigured":
+        _banner(
+            "The configuration cannot be read",
+            "So there is no database to read from.",
+            "Look at the setup",
+            icon=":red[:material/error:]",
         )
     elif status.mode == "connecting" and status.error is not None:
         _banner(

@@ -31,6 +31,6 @@ def _connection() -> None:
             st.caption(cards.text(status.label))
         if status.latency_ms is not None:
             st.caption(f"PostgreSQL {status.server_version} · {duration(status.latency_ms / 1000)}")
-        elif status.mode == "demo":
-            st.caption("No database is configured.")
+        elif status.mode in ("demo", "misconfigured"):
+            st.caption("No database is configured." if status.mode == "demo" else "The configuration cannot be read.")
         st.page_link(SETUP, label="Connection and setup", icon=":material/build:")

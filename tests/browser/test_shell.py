@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from core.api import security_headers
 from tests.browser.harness import ROOT, App, Visitor, serve
@@ -63,7 +64,7 @@ def test_links_lead_to_pages_with_the_scheme_the_fonts_and_the_width(
     visitor = window(app, scheme=scheme, width=width)
     visitor.open("/")
     for title in TITLES:
-        assert visitor.go(title).page.title() == f"{title} - Tradekeep"
+        expect(visitor.go(title).page).to_have_title(f"{title} - Tradekeep")
         assert colour(visitor, "[data-testid=stApp]") == THEME[scheme]["backgroundColor"]
         fonts = visitor.page.evaluate("[...document.fonts].filter(f => f.status == 'loaded').map(f => f.family)")
         assert "Inter" in fonts

@@ -89,9 +89,9 @@ def test_a_wrong_password_is_down_at_once(project: Path, pg_database: DatabaseCo
     assert found.error.error_type == "auth"
 
 
-def test_a_configuration_that_cannot_be_read_is_demo_with_the_reason(project: Path) -> None:
+def test_a_configuration_that_cannot_be_read_is_no_demo(project: Path) -> None:
     (project / ".env.local").write_text("DATABASE_URL=postgresql://h:1/db?nonsense=1\n")
-    found = wait_for(lambda status: status.mode == "demo" and status.error is not None)
+    found = wait_for(lambda status: status.mode == "misconfigured")
     assert found.error is not None
     assert found.error.error_type == "config"
 

@@ -19,7 +19,7 @@ import psycopg.errors
 import pydantic
 import pytest
 import sqlalchemy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import exc as sa
@@ -261,6 +261,8 @@ MARK = "Zq9xK"
     wrapper=st.sampled_from(WRAPPERS),
     form=st.sampled_from([str, repr, json.dumps, quote, quote_plus]),
 )
+@example(inner="@", template=TEMPLATES[0], wrapper=psycopg.OperationalError, form=repr)
+@example(inner="'", template=TEMPLATES[1], wrapper=psycopg.OperationalError, form=str)
 def test_classify_never_raises_and_never_shows_the_password(
     inner: str, template: str, wrapper: type[Exception], form: Callable[[str], str]
 ) -> None:

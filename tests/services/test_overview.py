@@ -33,8 +33,9 @@ def add(db: Database) -> Add:
     with db.connect() as connection:
         user = {"id": 1, "email": "a@example.com", "role": "trader", "is_active": True}
         connection.execute(sa.insert(User), user)
-        connection.execute(sa.insert(TradingBot), {"id": 1000, "user_id": 1, "type": "live", "name": "first", "config": {},
-            "currency": "USDT", "extra_metadata": {}, "last_heartbeat": NOW, "status": "running"})  # fmt: skip
+        bot = {"id": 1000, "user_id": 1, "type": "live", "name": "first", "currency": "USDT", "status": "running"}
+        alive = {"config": {}, "extra_metadata": {}, "last_heartbeat": NOW}
+        connection.execute(sa.insert(TradingBot), bot | alive)
     usual: dict[type[Base], dict[str, Any]] = {
         Portfolio: {"cash_balance": 1, "currency": "USDT"},
         Position: {"symbol": "BTC/USDT", "quantity": 1, "currency": "USDT", "metadata_": {}},
@@ -79,8 +80,8 @@ def test_equity_is_the_newest_value_of_each_currency(db: Database, add: Add) -> 
     )
     points = (Decimal(90), Decimal(100), Decimal("101.5"))
     assert asked(db).equity == (
-        Equity("USDT", Decimal("101.5"), NOW - timedelta(minutes=2), points),
-        Equity("EUR", Decimal(7), NOW - timedelta(hours=1), (Decimal(7),)),
+        Equity("USDT", Decimal("101.5"), NOW - timedelta(minutes=2), NOW - timedelta(days=3), points),
+        Equity("EUR", Decimal(7), NOW - timedelta(hours=1), NOW - timedelta(hours=1), (Decimal(7),)),
     )
 
 
@@ -96,7 +97,7 @@ def test_equity_line_has_at_most_60_points_each_the_last_of_its_stretch(db: Data
 def test_old_equity_is_still_the_equity(db: Database, add: Add) -> None:
     old = NOW - timedelta(days=200)
     add(Portfolio, {"timestamp": old - timedelta(1), "total_value": 4}, {"timestamp": old, "total_value": 5})
-    assert asked(db).equity == (Equity("USDT", Decimal(5), old, (Decimal(5),)),)
+    assert asked(db).equity == (Equity("USDT", Decimal(5), old, old, (Decimal(5),)),)
 
 
 def test_profit_today_begins_at_midnight_utc(db: Database, add: Add) -> None:
@@ -271,7 +272,7 @@ def test_sentence_says_how_long_and_why_a_database_is_away() -> None:
     ("status", "figures", "issues", "title", "page"),
     [
         (Status("demo"), FINE, [], "Set up a database", overview.SETUP),
-        (Status("demo", error=REFUSED), FINE, ISSUES, "Correct the configuration", overview.SETUP),
+        (Status("misconfigured", error=REFUSED), FINE, ISSUES, "Correct the configuration", overview.SETUP),
         (Status("down", error=REFUSED), FINE, ISSUES, "Bring the database back", overview.SETUP),
         (Status("connecting"), None, [], "Wait a moment", None),
         (Status("starting"), None, [], "Wait a moment", None),
@@ -292,6 +293,7 @@ def test_next_step(status: Status, figures: Figures, issues: list[ConfigIssue], 
     step = overview.next_step(status, figures, issues)
     assert (step.title, step.page) == (title, page)
     assert step.why
+    assert step.done == (title == "Nothing to do")
     assert bool(step.label) == bool(step.page)
 
 
@@ -303,12 +305,13 @@ def test_cards_of_an_empty_database_say_no_data_and_why() -> None:
 
 
 def test_cards_show_one_currency_and_others_name_the_rest() -> None:
-    euro = Equity("EUR", Decimal("5000"), NOW, (Decimal(5100), Decimal(5000)))
-    dollar = Equity("USDT", Decimal("990"), NOW, (Decimal(1000), Decimal(990)))
+    euro = Equity("EUR", Decimal("5000"), NOW, NOW, (Decimal(5100), Decimal(5000)))
+    dollar = Equity("USDT", Decimal("990"), NOW, NOW - timedelta(days=30), (Decimal(1000), Decimal(990)))
     profits = (Profit("USDT", Decimal("-10"), 3, (None, Decimal(-10))), Profit("EUR", Decimal(2), 1, (Decimal(2),)))
     figures = Figures(equity=(euro, dollar), profit=profits)
     equity, profit = overview.cards(connected(), figures)[:2]
     assert (equity.value, equity.change, equity.points) == ("990.00 USDT", "-1.0 %", (1000.0, 990.0))
+    assert (equity.remark or "").startswith("in 30 days, as of ")
     assert (profit.value, profit.remark) == ("−10.00 USDT", "loss from 3 round trips")
     assert overview.others(figures) == "Also 5,000.00 EUR equity, +2.00 EUR today."
 

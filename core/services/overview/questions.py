@@ -23,11 +23,12 @@ SEVERITIES = ("EMERGENCY", "CRITICAL", "WARNING", "INFO")
 
 @dataclass(frozen=True)
 class Equity:
-    """An account's value; points are earlier values, oldest first, in the same currency."""
+    """An account's value; points are values from since until at, oldest first, in the same currency."""
 
     currency: str
     value: Decimal
     at: datetime
+    since: datetime
     points: tuple[Decimal, ...]
 
 
@@ -164,11 +165,13 @@ def equity(connection: sa.Connection, *, now: datetime, days: int = EQUITY_DAYS)
     found: dict[str, list[Any]] = {}
     for row in rows:
         found.setdefault(row.currency, []).append(row)
-    accounts = [
-        Equity(currency, own[-1].total_value, own[-1].timestamp, tuple(row.total_value for row in own[-POINTS:]))
-        for currency, own in found.items()
-    ]
+    accounts = [_equity(currency, own[-POINTS:]) for currency, own in found.items()]
     return tuple(sorted(accounts, key=lambda account: (-len(account.points), account.currency)))
+
+
+def _equity(currency: str, rows: list[Any]) -> Equity:
+    first, last = rows[0], rows[-1]
+    return Equity(currency, last.total_value, last.timestamp, first.timestamp, tuple(row.total_value for row in rows))
 
 
 def profit(connection: sa.Connection, *, now: datetime, days: int = PNL_DAYS) -> tuple[Profit, ...]:

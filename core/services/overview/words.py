@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from core.format import age, count, duration, money
-from core.services.overview.questions import ALIVE_S, EQUITY_DAYS, PNL_DAYS, SEVERITIES, Equity, Figures, TradeRow
+from core.services.overview.questions import (
+    ALIVE_S,
+    DAY_S,
+    EQUITY_DAYS,
+    PNL_DAYS,
+    SEVERITIES,
+    Equity,
+    Figures,
+    TradeRow,
+)
 
 if TYPE_CHECKING:
     from core.settings import ConfigIssue
@@ -20,12 +29,16 @@ NO_DATA = "no data"
 
 @dataclass(frozen=True)
 class NextStep:
-    """The one thing to do now. page: where its button leads; None where there is nothing to click."""
+    """The one thing to do now. page: where its button leads; None where there is nothing to click.
+
+    done: everything that was looked at is fine.
+    """
 
     title: str
     why: str
     label: str | None = None
     page: str | None = None
+    done: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,8 @@ def sentence(status: Status, figures: Figures | None, *, now_s: float | None = N
         return f"Demo data, {_counts(figures)}." if figures else "Demo data."
     if status.mode == "starting":
         return "Looking for the database."
+    if status.mode == "misconfigured":
+        return "The configuration cannot be read."
     if status.mode == "connecting":
         return f"Connecting to {name}, try {max(1, status.attempt)}."
     if status.mode == "down":
@@ -115,12 +130,14 @@ def _equity(figures: Figures) -> Card:
     main = _main_equity(figures)
     if main is None:
         return _nothing("Equity", "portfolios is empty", basis, "area")
-    points, change = tuple(float(point) for point in main.points), None
+    points, change, remark = tuple(float(point) for point in main.points), None, f"as of {age(main.at)}"
     if len(points) > 1 and points[0]:
         percent = float(main.value) / points[0] * 100 - 100
         change = f"{'+' if percent >= 0 else '-'}{abs(percent):.1f} %"
+        span_s = (main.at - main.since).total_seconds()
+        remark = f"in {duration(span_s) if span_s < 2 * DAY_S else count(round(span_s / DAY_S), 'day')}, {remark}"
         basis += " Change: newest value / oldest value in the line - 1, deposits and withdrawals included."
-    return Card("Equity", money(main.value, main.currency), f"as of {age(main.at)}", basis, change, "area", points)
+    return Card("Equity", money(main.value, main.currency), remark, basis, change, "area", points)
 
 
 def _main_equity(figures: Figures) -> Equity | None:
@@ -197,7 +214,7 @@ def next_step(status: Status, figures: Figures | None, issues: Sequence[ConfigIs
 
 
 def _connection_step(status: Status) -> NextStep | None:
-    if status.mode == "demo" and status.error:
+    if status.mode == "misconfigured" and status.error:
         return NextStep("Correct the configuration", status.error.suggested_fix, "Look at the setup", SETUP)
     if status.mode == "demo":
         why = "A PostgreSQL of your own, with tables and a .env.local for your bots, takes a few minutes."
@@ -232,9 +249,8 @@ def _trading_step(figures: Figures) -> NextStep:
     if figures.empty:
         why = "The tables are ready and empty. Your bots connect with DATABASE_URL from .env.local."
         return NextStep("Let your bots write", why, "Show the connection", SETUP)
-    return NextStep(
-        "Nothing to do", "Connection and schema are fine, no urgent alert is open, no running bot is silent."
-    )
+    why = "Connection and schema are fine, no urgent alert is open, no running bot is silent."
+    return NextStep("Nothing to do", why, done=True)
 
 
 def readable(status: Status) -> bool:

@@ -46,7 +46,7 @@ def server(draft: Draft) -> None:
             placeholder="postgresql://user:password@host:5432/database",
             help="A URL, key=value pairs, a JDBC URL or a psql command. It fills the fields below.",
         )
-        if st.form_submit_button("Fill in") and pasted:
+        if st.form_submit_button("Fill in"):
             _paste(draft, pasted)
     given = draft.server or DatabaseConfig()
     with st.form("setup_server"):
@@ -77,6 +77,8 @@ def _config(given: DatabaseConfig, host: str, port: str, options: dict[str, str]
 
 
 def _paste(draft: Draft, text: str) -> None:
+    if not text.strip():
+        raise TradekeepError("config.connection_string", "There is nothing to fill in: the field is empty.")
     config = parse_connection(text.strip())
     draft.server = config.replace(password=None)
     draft.login = config if config.user else None

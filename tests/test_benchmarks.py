@@ -1,0 +1,77 @@
+"""Each benchmark runs and prints its object; how fast anything is, no test asserts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import benchmarks
+from benchmarks.__main__ import main
+from benchmarks.figures import Figure, Goal, in_turns
+from core.embedded import programs
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_every_benchmark_prints_its_object() -> None:
+    if programs.available() and not os.environ.get("REQUIRE_POSTGRES"):
+        pytest.skip(str(programs.available()))
+    done = run("--n", "1", "--json")
+    if "Executable doesn't exist" in done.stderr and not os.environ.get("REQUIRE_BROWSER"):
+        pytest.skip("no Chromium here")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["benchmarks"]
+    assert [row["name"] for row in found] == list(benchmarks())
+    for row in found:
+        assert row["n"] == 1
+        assert row["figures"]
+        for figure in row["figures"]:
+            assert figure["ms"]["median"] > 0
+            assert figure["floor_ms"]["median"] > 0
+            assert (figure["met"] is None) == (figure["goal"] is None)
+
+
+def test_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["nothing"])
+    assert refused.value.code == 2
+    assert "there are connect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("goal", "met"),
+    [
+        (Goal("ratio", 2.0), True),
+        (Goal("ratio", 1.9), False),
+        (Goal("seconds", 0.2), True),
+        (Goal("seconds", 0.19), False),
+        (Goal("more", 0.1), True),
+        (Goal("more", 0.09), False),
+        (None, None),
+    ],
+)
+def test_goal_is_judged_by_the_medians(goal: Goal | None, met: bool | None) -> None:
+    figure = Figure("a", "b", [200.0, 1000.0, 150.0], [100.0, 90.0, 500.0], goal)
+    assert figure.met is met
+    assert figure.as_dict()["ratio"] == {"medians": 2.0, "min": 0.3, "max": 11.111}
+
+
+def test_both_are_measured_in_turns_after_a_warm_up() -> None:
+    calls: list[str] = []
+
+    def noted(name: str) -> float:
+        calls.append(name)
+        return float(len(calls))
+
+    assert in_turns(2, lambda: noted("own"), lambda: noted("floor")) == [[3.0, 5.0], [4.0, 6.0]]
+    assert calls == ["own", "floor"] * 3
