@@ -14,6 +14,8 @@ EVERY_S = 3
 
 def foot() -> None:
     """Draw the connection in the sidebar and keep it fresh; when the mode changes, the page runs again."""
+    # A rerun from within a whole run would swallow the click that caused it, so only the fragment's own runs ask.
+    st.session_state["shell_whole_run"] = True
     with st.sidebar:
         _connection()
 
@@ -22,8 +24,10 @@ def foot() -> None:
 def _connection() -> None:
     status = state.status()
     seen = (status.mode, status.ready, status.label)
-    if st.session_state.setdefault("shell_seen", seen) != seen:
-        st.session_state["shell_seen"] = seen
+    whole_run = st.session_state.pop("shell_whole_run", False)
+    before = st.session_state.get("shell_seen", seen)
+    st.session_state["shell_seen"] = seen
+    if before != seen and not whole_run:
         st.rerun(scope="app")
     with st.container(key="shell_foot", border=True):
         cards.badge(status)

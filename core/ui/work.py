@@ -33,6 +33,7 @@ def ended(name: str) -> Task | None:
     if task is None:
         return None
     if task.running:
+        st.session_state["work_whole_run"] = True
         _watch(name)
         return None
     if task.state == "failed" and task.error is not None:
@@ -53,7 +54,10 @@ def running(name: str) -> bool:
 @st.fragment(run_every=EVERY_S)
 def _watch(name: str) -> None:
     task = state.tasks().latest(name)
-    if task is None or not task.running:
+    whole_run = st.session_state.pop("work_whole_run", False)
+    if task is None:
+        return
+    if not task.running and not whole_run:  # a rerun from within a whole run would swallow a click
         st.rerun()
     st.progress(task.share, text=cards.text(task.message or task.title))
     show_steps(task.steps)
