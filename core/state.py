@@ -8,14 +8,16 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from core import demo, embedded, log
+from core import embedded, log
 from core.database import Databases
 from core.errors import TradekeepError, classify
-from core.schema import migrate
-from core.schema.migrate import SchemaVersion
 from core.settings import Settings, environment, load_settings
 from core.tasks import Tasks
+
+if TYPE_CHECKING:
+    from core.schema.migrate import SchemaVersion
 
 logger = logging.getLogger(__name__)
 CONNECTED_EVERY_S, SCHEMA_EVERY_S, DOWN_LONGEST_S = 5.0, 60.0, 15.0
@@ -221,6 +223,10 @@ def _pause_s(found: Status) -> float:
 
 def _examine() -> Status:
     """One look at configuration, server and schema; the start-up flow of retries is made of such looks."""
+    # Not at the top: with the models these are a third of all imports, and the server answers meanwhile.
+    from core import demo
+    from core.schema import migrate
+
     before, configured = _state.status, settings()
 
     def moved(mode: str) -> float:

@@ -16,7 +16,7 @@ def show_state(sentence: str) -> None:
     headline.markdown(f"#### {ui.text(sentence)}")
 
 
-db = ui.page("Overview", "Is everything fine, and what comes next?")
+db = ui.page("Overview", "Is everything fine, and what comes next?", shows_next_step=True)
 status, settings = state.status(), state.settings()
 headline = st.empty()
 figures, alerts, trades = None, [], []

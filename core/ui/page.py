@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from core import demo, state
+from core import state
 from core.database import Database
 from core.errors import TradekeepError
 from core.format import duration
@@ -27,58 +27,53 @@ def heading(title: str, sentence: str) -> None:
     st.caption(sentence)
 
 
-def page(title: str, sentence: str) -> Database:
+def page(title: str, sentence: str, *, shows_next_step: bool = False) -> Database:
     """Draw heading and banner; the database to read from: the real one, or the demo's.
 
-    Ends the run with the error's card where the configuration cannot be read: then there is nothing to show.
+    shows_next_step: the page itself leads on to the setup, so that the banner need not. Ends the run with the
+    error's card where the configuration cannot be read: then there is nothing to show.
     """
     heading(title, sentence)
-    status = state.status()
-    banner(status)
+    banner(state.status(), action=not shows_next_step)
     with guard():
         if not state.settings().configured:
+            from core import demo  # its generator loads numpy, which no configured app needs to start
+
             return demo.database(state.settings().home)
         return state.databases().reader
     raise AssertionError("guard ends the run")
 
 
-def banner(status: Status) -> None:
-    """Why the page does not show fresh, real data, and what to do about it; nothing when all is well."""
-    if status.mode == "demo":
-        _banner(
-            "Demo data",
-            "No database is configured. Nothing here is real, and nothing is saved.",
-            "Set up a database",
-        )
-    elif status.mode == "misconfigured":
-        _banner(
-            "The configuration cannot be read",
-            "So there is no database to read from.",
-            "Look at the setup",
-            icon=":red[:material/error:]",
-        )
-    elif status.mode == "connecting" and status.error is not None:
-        _banner(
-            f"Connecting to {cards.text(status.label)}",
-            f"Try {status.attempt} failed: {cards.text(status.error.message)} The next one follows by itself.",
-            "Look at the setup",
-        )
-    elif status.mode == "down" and status.error is not None:
-        _banner(
-            f"{cards.text(status.label)} is away",
-            f"{cards.text(status.error.message)}. Pages show the last good data, if there is any.",
-            "Look at the setup",
-            icon=":red[:material/error:]",
-        )
-    elif status.mode == "connected" and not status.ready:
-        _banner("The tables are not there yet", "The database answers, but its schema is not up to date.", "Go on")
-
-
-def _banner(title: str, sentence: str, action: str, *, icon: str = ":material/info:") -> None:
+def banner(status: Status, *, action: bool = True) -> None:
+    """Why the page does not show fresh, real data; with action: a button that leads on. Nothing when all is well."""
+    found = _reason(status)
+    if found is None:
+        return
+    title, sentence, label = found
+    icon = ":red[:material/error:]" if status.mode in ("down", "misconfigured") else ":material/info:"
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="page_banner"):
-        st.markdown(f"{icon} **{title}** · {sentence}", width="stretch")
-        if st.button(action, key="page_banner_action", type="primary"):
+        st.markdown(f"{icon} **{cards.text(title)}** · {cards.text(sentence)}", width="stretch")
+        if action and st.button(label, key="page_banner_action", type="primary"):
             st.switch_page(SETUP)
+
+
+def _reason(status: Status) -> tuple[str, str, str] | None:
+    """What a banner says: title, sentence, and the label of its button."""
+    why = f"{status.error.message.rstrip('.')}." if status.error else ""
+    if status.mode == "demo":
+        sentence = "No database is configured. Nothing here is real, and nothing is saved."
+        return "Demo data", sentence, "Set up a database"
+    if status.mode == "misconfigured":
+        return "The configuration cannot be read", "So there is no database to read from.", "Look at the setup"
+    if status.mode == "connecting" and status.error:
+        sentence = f"Try {status.attempt} failed: {why} The next one follows by itself."
+        return f"Connecting to {status.label}", sentence, "Look at the setup"
+    if status.mode == "down":
+        return f"{status.label} is away", f"{why} Pages show the last good data, if there is any.", "Look at the setup"
+    if status.mode == "connected" and not status.ready:
+        sentence = "The database answers, but its schema is not up to date."
+        return "The tables are not as expected", sentence, "Look at the setup"
+    return None
 
 
 @contextmanager
