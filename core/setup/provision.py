@@ -113,10 +113,10 @@ def provision(
         _rights_on_tables(made, names)
         if bundled:
             _close_elsewhere(connection, database)
-    progress(5, 6, "Logging in as each role")
-    for config in made.configs:
-        with session(config):
-            pass
+        progress(5, 6, "Logging in as each role")  # under the lock: the next one may set new passwords
+        for config in made.configs:
+            with session(config):
+                pass
     progress(6, 6, "Roles and database are ready")
     owner, runtime, viewer = made.configs
     return Provisioned(owner, runtime, viewer, made.created, made.kept, made.warnings)

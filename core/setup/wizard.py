@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from core import embedded, envfile
 from core.database import Database, Databases, Limits
-from core.errors import TradekeepError
+from core.errors import TradekeepError, classify
 from core.progress import Journey, Report, silent
 from core.schema import migrate
 from core.schema.migrate import InitializationResult
@@ -18,6 +22,7 @@ from core.setup.provision import Provisioned
 from core.setup.verify import Verification
 
 LOCAL, OURS = ".env.local", ".env.tradekeep"
+LOCK_WAIT_S = 60.0
 JOURNEY = [
     ("server", "Start a PostgreSQL server"),
     ("roles", "Create the database and its roles"),
@@ -103,17 +108,45 @@ def set_up(
         else:
             Database(admin, limits=Limits.of(settings)).ping()
             step.message = admin.label
-    with journey.step("roles") as step:
-        made = provision.provision(admin, database=database, progress=journey, known=known_logins(settings))
-        step.message = _told(made)
-    return finish(settings, journey, made)
+    with _alone(settings):  # else the passwords of one run could end in the file of another
+        with journey.step("roles") as step:
+            known = known_logins(load_settings(settings.project))
+            made = provision.provision(admin, database=database, progress=journey, known=known)
+            step.message = _told(made)
+        written = _configure(settings, journey, made)
+    return _complete(settings, journey, made, written)
 
 
 def finish(settings: Settings, journey: Journey, made: Provisioned) -> Outcome:
     """The journey's second half, once the roles exist: configuration, tables, verification."""
+    with _alone(settings):
+        written = _configure(settings, journey, made)
+    return _complete(settings, journey, made, written)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One setup of a project at a time, over threads and processes; the lock ends with its process."""
+    folder = settings.home / "locks"
+    name = hashlib.blake2b(str(settings.project).encode(), digest_size=12).hexdigest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(folder / f"setup-{name}.lock", timeout=LOCK_WAIT_S, mode=0o600):
+            yield
+    except Timeout:
+        raise TradekeepError("schema.provisioning_busy") from None
+    except OSError as exc:
+        raise classify(exc) from None
+
+
+def _configure(settings: Settings, journey: Journey, made: Provisioned) -> list[Path]:
     with journey.step("config") as step:
         written = write(configuration(settings, made), settings)
         step.message = ", ".join(path.name for path in written) or "nothing to change"
+    return written
+
+
+def _complete(settings: Settings, journey: Journey, made: Provisioned, written: list[Path]) -> Outcome:
     databases = Databases.from_settings(load_settings(settings.project))
     try:
         with journey.step("schema") as step:
