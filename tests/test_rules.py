@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 # Downwards only: a module imports from layers above it in this list; a package counts as its top name.
 LAYERS: list[set[str]] = [
-    {"format", "log", "probe", "progress"},
+    {"format", "log", "private", "probe", "progress"},
     {"errors"},
     {"settings", "envfile"},
     {"models"},

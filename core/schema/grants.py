@@ -81,16 +81,24 @@ def apply(connection: Connection, *, runtime: str | None, viewer: str | None) ->
 
 
 def again(connection: Connection, *, runtime: str, viewer: str) -> None:
-    """Give roles that were made after the tables what default privileges would have given them, then `apply`."""
+    """Give both roles on the tables that exist what default privileges give on later ones, and nothing else.
+
+    connection: of the tables' owner, in a transaction; objects of somebody else are left alone.
+    """
     quote = connection.dialect.identifier_preparer.quote
     runtime_role, viewer_role = quote(runtime), quote(viewer)
-    for statement in (
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {runtime_role}",
-        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {runtime_role}",
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {viewer_role}",
-        f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {viewer_role}",
-    ):
-        connection.exec_driver_sql(statement)
+    rows = connection.execute(
+        text("""
+            SELECT c.relname, c.relkind = 'S' FROM pg_class c
+            WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+              AND pg_get_userbyid(c.relowner) = current_user""")
+    ).all()
+    for name, sequence in rows:
+        what = f"{'SEQUENCE' if sequence else 'TABLE'} {quote(name)}"
+        rights = "USAGE" if sequence else "SELECT, INSERT, UPDATE, DELETE"
+        connection.exec_driver_sql(f"REVOKE ALL ON {what} FROM {runtime_role}, {viewer_role}")
+        connection.exec_driver_sql(f"GRANT {rights} ON {what} TO {runtime_role}")
+        connection.exec_driver_sql(f"GRANT SELECT ON {what} TO {viewer_role}")
     apply(connection, runtime=runtime, viewer=viewer)
 
 

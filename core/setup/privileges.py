@@ -27,8 +27,8 @@ def _run(connection: psycopg.Connection[Any], statement: str, **names: str | Seq
     connection.execute(sql.SQL(statement).format(**parts))
 
 
-def close_public(connection: psycopg.Connection[Any], database: str, roles: Sequence[str]) -> None:
-    """Take from PUBLIC what the database's own three roles are then given one by one.
+def close_public(connection: psycopg.Connection[Any], database: str, roles: Sequence[str]) -> list[str]:
+    """Take from PUBLIC what the database's own three roles are then given one by one; what stays, in words.
 
     connection: to that database. As a superuser also large objects, advisory locks, DO blocks and the views that
     show other roles and sessions; owner and viewer keep what their work needs.
@@ -43,7 +43,7 @@ def close_public(connection: psycopg.Connection[Any], database: str, roles: Sequ
             _run(connection, "ALTER SCHEMA public OWNER TO pg_database_owner")
         _run(connection, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
     if not superuser:
-        return
+        return _what_stays(connection)
     with connection.transaction():
         rows = connection.execute(
             "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace"
@@ -59,6 +59,41 @@ def close_public(connection: psycopg.Connection[Any], database: str, roles: Sequ
         for view in _VIEWS:
             _run(connection, "REVOKE SELECT ON pg_catalog.{view} FROM PUBLIC", view=view)
             _run(connection, "GRANT SELECT ON pg_catalog.{view} TO {roles}", view=view, roles=[owner, viewer])
+    return _what_stays(connection)
+
+
+def _what_stays(connection: psycopg.Connection[Any]) -> list[str]:
+    """What PUBLIC may still do in schema public, because its owner is somebody else."""
+    row = connection.execute(
+        "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public' AND EXISTS"
+        " (SELECT FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))) a"
+        "  WHERE a.grantee = 0 AND a.privilege_type = 'CREATE')"
+    ).fetchone()
+    if row is None:
+        return []
+    return [f"Everybody may still create tables in schema public, which belongs to {row[0]}. As {row[0]} or a"
+            " superuser: REVOKE ALL ON SCHEMA public FROM PUBLIC;"]  # fmt: skip
+
+
+def leave_roles(connection: psycopg.Connection[Any], roles: Sequence[str]) -> list[str]:
+    """Take the three roles out of every role that they are members of, pg_monitor for the viewer left; what stays."""
+    rows = connection.execute(
+        "SELECT pg_get_userbyid(roleid), pg_get_userbyid(member), pg_get_userbyid(grantor) FROM pg_auth_members"
+        " WHERE pg_get_userbyid(member) = ANY(%s)",
+        (list(roles),),
+    ).fetchall()
+    by = " GRANTED BY {grantor}" if connection.info.server_version >= 160000 else ""
+    stays = []
+    for group, member, grantor in rows:
+        if (group, member) == ("pg_monitor", roles[2]):
+            continue
+        names = {"group": group, "member": member} | ({"grantor": grantor} if by else {})
+        try:
+            with connection.transaction():
+                _run(connection, "REVOKE {group} FROM {member}" + by, **names)
+        except psycopg.errors.InsufficientPrivilege:
+            stays.append(f'{member} is a member of {group}. As a superuser: REVOKE "{group}" FROM "{member}";')
+    return stays
 
 
 def grant_rights(connection: psycopg.Connection[Any], database: str, owner: str, runtime: str, viewer: str) -> None:
@@ -68,6 +103,9 @@ def grant_rights(connection: psycopg.Connection[Any], database: str, owner: str,
         if not superuser:
             _run(connection, "SET LOCAL ROLE {owner}", owner=owner)
         names = {"owner": owner, "runtime": runtime, "viewer": viewer}
+        for taken in ("DATABASE {db}", "SCHEMA public"):
+            place = {"db": database} if "{db}" in taken else {}
+            _run(connection, f"REVOKE ALL ON {taken} FROM {{runtime}}, {{viewer}}", **place, **_only(names, 1, 2))
         _run(connection, "GRANT CONNECT ON DATABASE {db} TO {runtime}, {viewer}", db=database, **_only(names, 1, 2))
         _run(connection, "GRANT ALL ON SCHEMA public TO {owner}", owner=owner)
         _run(connection, "GRANT USAGE ON SCHEMA public TO {runtime}, {viewer}", **_only(names, 1, 2))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
@@ -15,17 +17,28 @@ from core.database import Connection, Database, session
 from core.errors import TradekeepError
 from core.log import remember_secret
 from core.progress import Report, silent
-from core.schema import grants
+from core.schema import grants, migrate
 from core.settings import DatabaseConfig
-from core.setup.privileges import close_public, grant_rights, monitor
+from core.setup.privileges import close_public, grant_rights, leave_roles, monitor
 
-LOCK = 7_220_318_450_011  # of provisioning, in the admin's own database
-SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
+LOCK = 7_220_318_450_011  # of provisioning, on the whole server
+LOCK_DATABASE = "postgres"  # advisory locks hold within one database, so everybody takes it in the same one
 LONGEST_NAME = 63 - len("_viewer")
-_PUBLIC_TABLES = (
-    "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.relkind IN ('r', 'p') AND n.nspname = 'public' AND pg_get_userbyid(c.relowner) <> ALL(%s)"
-)
+SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
+RESERVED_NAMES = frozenset({"public", "none", "current_user", "session_user", "current_role", "user"})
+LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
+ATTRIBUTES = ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
+# How to reach the server; what else an administrator's login carries (client keys, names) is not the bots'.
+CARRIED = frozenset({
+    "hostaddr", "sslmode", "sslrootcert", "sslcrl", "sslcrldir", "sslnegotiation", "channel_binding", "require_auth",
+    "gssencmode", "ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs", "load_balance_hosts",
+})  # fmt: skip
+_FOREIGN_TABLES = """
+    SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND pg_get_userbyid(c.relowner) <> %s
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+"""
 
 
 @dataclass(frozen=True)
@@ -48,36 +61,73 @@ class Action:
     harm: str = ""
 
 
+@dataclass(frozen=True)
+class _Login:
+    """One of the three roles: how it signs in from now on, and what is to be done for that."""
+
+    config: DatabaseConfig
+    exists: bool
+    works: bool
+    loses: tuple[str, ...] = ()
+    may_sign_in: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.config.user
+
+
 def role_names(database: str) -> tuple[str, str, str]:
-    """The names of owner, runtime and viewer for a database. Raises config.database_name."""
-    if not database or "\0" in database or len(database.encode()) > LONGEST_NAME or database in SYSTEM_DATABASES:
-        raise TradekeepError("config.database_name", database=database)
+    """The names of owner, runtime and viewer for a database. Raises config.database_name with the rule it breaks."""
+    rule = _broken_rule(database)
+    if rule:
+        raise TradekeepError("config.database_name", rule, database=database)
     return f"{database}_owner", database, f"{database}_viewer"
 
 
+def _broken_rule(database: str) -> str:
+    if not database.strip():
+        return "The database needs a name."
+    if database != database.strip():
+        return "The name begins or ends with a blank."
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in database):
+        return "The name holds a control character."
+    if len(database.encode()) > LONGEST_NAME:
+        return f"The name is longer than {LONGEST_NAME} bytes; the roles' names are made from it."
+    if database in SYSTEM_DATABASES:
+        return f"{database} is one of PostgreSQL's own databases."
+    if database.startswith("pg_") or database in RESERVED_NAMES:
+        return f"PostgreSQL reserves the name {database}."
+    return ""
+
+
 def plan(admin: DatabaseConfig, *, database: str = "trading", known: Sequence[DatabaseConfig] = ()) -> list[Action]:
-    """What provision would do, without doing it. Raises permission.provision where the login may not."""
+    """What provision would do, without doing it. Raises what provision raises before it changes anything."""
     names = role_names(database)
     with session(admin) as connection:
-        _check_rights(connection)
+        _check_rights(connection, names)
         _check_database(connection, admin, database, names)
-        roles = _existing_roles(connection, names)
+        logins = [_login(connection, admin, name, database, known) for name in names]
         exists = _database_owner(connection, database) is not None
-    actions = []
-    for name in names:
-        if name not in roles:
-            actions.append(Action(f"Create role {name} with a generated password"))
-        elif _working(known, admin, name, database) is None:
-            actions.append(
-                Action(
-                    f"Give the existing role {name} a new password",
-                    f"Programs that log in as {name} with its present password stop working.",
-                )
-            )
+    actions = [action for login in logins for action in _actions(login)]
     if not exists:
         actions.append(Action(f"Create database {database}, owned by {names[0]}"))
     actions.append(Action(f"Take PUBLIC's rights on {database} away, and give each role its own"))
     return actions
+
+
+def _actions(login: _Login) -> list[Action]:
+    if not login.exists:
+        return [Action(f"Create role {login.name} with a generated password")]
+    found = []
+    if not login.works:
+        harm = f"Programs that log in as {login.name} with its present password stop working."
+        found.append(Action(f"Give the existing role {login.name} a new password", harm))
+    if login.loses:
+        harm = f"Whoever uses {login.name} for that cannot any more."
+        found.append(Action(f"Take {', '.join(login.loses)} from role {login.name}", harm))
+    if not login.may_sign_in:
+        found.append(Action(f"Let role {login.name} sign in"))
+    return found
 
 
 def provision(
@@ -86,66 +136,101 @@ def provision(
     database: str = "trading",
     progress: Report = silent,
     known: Sequence[DatabaseConfig] = (),
+    prepare: Callable[[Provisioned], None] | None = None,
+    bundled: bool | None = None,
 ) -> Provisioned:
     """Make the database and its three roles, or bring them to what they should be; may be run again at any time.
 
     admin: a login that may create roles and databases; it is not stored. known: logins from the env files; one
     whose password still works keeps it. Passwords are generated and reach the server as SCRAM verifiers.
-    Raises permission.provision, config.database_name, schema.foreign_database, schema.provisioning_busy.
+    prepare: called with what the logins will be before anything is changed, so that the files that will hold them
+    can be written beside the old ones first; what it raises ends the call with nothing changed. bundled: whether
+    this is Tradekeep's own server (None: found out), where nobody has any business in the other databases.
+    Raises permission.provision, config.database_name, config.own_login, schema.foreign_database,
+    schema.provisioning_busy.
     """
     names = role_names(database)
-    bundled = _is_bundled(admin)
-    with session(admin) as connection:
-        _check_rights(connection)
-        _lock(connection)
+    with _alone(admin), session(admin) as connection:
+        _check_rights(connection, names)
         _check_database(connection, admin, database, names)
-        made = _Made(admin, database)
-        for number, name in enumerate(names):
-            progress(number, 6, f"Role {name}")
-            made.configs.append(_role(connection, made, name, _working(known, admin, name, database)))
+        logins = [_login(connection, admin, name, database, known) for name in names]
+        owner, runtime, viewer = (login.config for login in logins)
+        made = Provisioned(owner, runtime, viewer)
+        if prepare is not None:
+            prepare(made)
+        for number, login in enumerate(logins):
+            progress(number, 6, f"Role {login.name}")
+            _role(connection, made, login)
         progress(3, 6, f"Database {database}")
-        _database(connection, made, names[0])
+        _database(connection, made, database, names[0])
         progress(4, 6, "Rights")
         with session(admin.replace(database=database)) as inside:
-            close_public(inside, database, names)
+            made.warnings.extend(close_public(inside, database, names))
+            made.warnings.extend(leave_roles(inside, names))
             grant_rights(inside, database, *names)
-            made.warnings += monitor(inside, names[2])
-        _rights_on_tables(made, names)
-        if bundled:
+            made.warnings.extend(monitor(inside, names[2]))
+        _rights_on_tables(made)
+        if _is_bundled(admin) if bundled is None else bundled:
             _close_elsewhere(connection, database)
         progress(5, 6, "Logging in as each role")  # under the lock: the next one may set new passwords
-        for config in made.configs:
+        for config in (owner, runtime, viewer):
             with session(config):
                 pass
     progress(6, 6, "Roles and database are ready")
-    owner, runtime, viewer = made.configs
-    return Provisioned(owner, runtime, viewer, made.created, made.kept, made.warnings)
+    return made
 
 
 def adopt(login: DatabaseConfig) -> Provisioned:
-    """One login for everything, where a hosted database gives no other. Raises what the login raises."""
-    with session(login):
-        pass
+    """One login for everything, where a hosted database gives no other.
+
+    Raises what the login raises; config.database_name for one of PostgreSQL's own databases; schema.unmanaged where
+    tables with our names are somebody else's.
+    """
+    if login.backend == "postgresql" and (login.database or login.user) in SYSTEM_DATABASES:
+        raise TradekeepError(
+            "config.database_name", f"{login.database} is one of PostgreSQL's own databases.", database=login.database
+        )
+    database = Database(login)
+    try:
+        found = migrate.status(database)
+    finally:
+        database.dispose()
+    if found.unmanaged:
+        raise TradekeepError("schema.unmanaged", database=login.database)
     return Provisioned(login, login, login, kept=[f"login {login.user}"])
 
 
-@dataclass
-class _Made:
-    """What one run of provision has found and done so far."""
+@contextmanager
+def _alone(admin: DatabaseConfig) -> Iterator[None]:
+    """Hold the server's lock of provisioning. Raises schema.provisioning_busy after 30 s."""
+    try:
+        holder = session(admin.replace(database=LOCK_DATABASE))
+        connection = holder.__enter__()
+    except TradekeepError as error:
+        if error.error_type not in ("schema", "permission", "config"):
+            raise
+        holder = session(admin)  # a server without that database, or one that this login may not enter
+        connection = holder.__enter__()
+    try:
+        connection.execute("SELECT set_config('lock_timeout', '30s', false)")
+        connection.deadline_s = 40.0
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        except psycopg.errors.LockNotAvailable:
+            raise TradekeepError("schema.provisioning_busy") from None
+        yield
+    finally:
+        holder.__exit__(None, None, None)
 
-    admin: DatabaseConfig
-    database: str
-    configs: list[DatabaseConfig] = field(default_factory=list)
-    created: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
-
-def _check_rights(connection: Connection) -> None:
+def _check_rights(connection: Connection, names: Sequence[str]) -> None:
     row = connection.execute(
-        "SELECT rolsuper, rolcreaterole, rolcreatedb, current_user FROM pg_roles WHERE rolname = current_user"
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, current_user, session_user FROM pg_roles"
+        " WHERE rolname = current_user"
     ).fetchone()
-    superuser, create_role, create_database, user = row or (False, False, False, "")
+    superuser, create_role, create_database, user, signed_in = row or (False, False, False, "", "")
+    if {user, signed_in} & set(names):
+        raise TradekeepError("config.own_login", user=signed_in, database=names[1])
     missing = [
         word for word, may in (("CREATEROLE", create_role), ("CREATEDB", create_database)) if not (superuser or may)
     ]
@@ -153,20 +238,6 @@ def _check_rights(connection: Connection) -> None:
         raise TradekeepError(
             "permission.provision", f"{user} may not create roles and databases", user=user, missing=" ".join(missing)
         )
-
-
-def _lock(connection: Connection) -> None:
-    connection.execute("SELECT set_config('lock_timeout', '30s', false)")
-    try:
-        connection.deadline_s = 40.0
-        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-    except psycopg.errors.LockNotAvailable:
-        raise TradekeepError("schema.provisioning_busy") from None
-
-
-def _existing_roles(connection: Connection, names: Sequence[str]) -> set[str]:
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", (list(names),)).fetchall()
-    return {row[0] for row in rows}
 
 
 def _database_owner(connection: Connection, database: str) -> str | None:
@@ -178,66 +249,88 @@ def _database_owner(connection: Connection, database: str) -> str | None:
 
 def _check_database(connection: Connection, admin: DatabaseConfig, database: str, names: Sequence[str]) -> None:
     """Refuse a database that holds somebody else's tables: taking it over could lock them out."""
-    if _database_owner(connection, database) is None:
+    if _database_owner(connection, database) in (None, names[0]):
         return
     with session(admin.replace(database=database)) as inside:
-        row = inside.execute(_PUBLIC_TABLES, ([names[0]],)).fetchone()
+        row = inside.execute(_FOREIGN_TABLES, (names[0],)).fetchone()
     if row and row[0]:
         raise TradekeepError("schema.foreign_database", database=database, owner=names[0], tables=row[0])
 
 
-def _working(known: Sequence[DatabaseConfig], admin: DatabaseConfig, name: str, database: str) -> DatabaseConfig | None:
-    """The known login of that role on this very server whose password still works."""
-    for config in known:
-        if (config.user, config.host, config.port) == (name, admin.host, admin.port) and config.password is not None:
-            try:
-                with session(config):
-                    return config
-            except TradekeepError as error:
-                if error.kind == "schema.no_database":  # the login was right, the database is still to be made
-                    return config
-    return None
-
-
-def _role(connection: Connection, made: _Made, name: str, working: DatabaseConfig | None) -> DatabaseConfig:
-    """The role, created or brought into line; a working password is kept, else a new one is set."""
-    exists = bool(_existing_roles(connection, [name]))
-    if exists and working is not None:
-        _demote(connection, made, name)
-        made.kept.append(f"role {name}")
-        return working.replace(database=made.database)
-    password = secrets.token_urlsafe(24)
-    remember_secret(password)
-    verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
-    remember_secret(verifier)
-    verb = "ALTER" if exists else "CREATE"
-    connection.execute(
-        sql.SQL("{} ROLE {} WITH LOGIN PASSWORD {}").format(sql.SQL(verb), sql.Identifier(name), sql.Literal(verifier))
-    )
-    if exists:
-        _demote(connection, made, name)
-    made.created.append(f"password of role {name}" if exists else f"role {name}")
-    return made.admin.replace(user=name, password=SecretStr(password), database=made.database)
-
-
-def _demote(connection: Connection, made: _Made, name: str) -> None:
-    """Take from an existing role what no trading role should have."""
+def _login(
+    connection: Connection, admin: DatabaseConfig, name: str, database: str, known: Sequence[DatabaseConfig]
+) -> _Login:
+    """What is to be done for one role: its known password is kept if it still works, else one is generated."""
     row = connection.execute(
-        "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = %s",
+        "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolcanlogin FROM pg_roles"
+        " WHERE rolname = %s",
         (name,),
     ).fetchone()
-    words = ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
-    for word, has in zip(words, row or (), strict=False):
-        if has:
-            connection.execute(sql.SQL("ALTER ROLE {} NO{}").format(sql.Identifier(name), sql.SQL(word)))
-            made.created.append(f"role {name} without {word}")
+    options = {key: value for key, value in admin.options.items() if key in CARRIED}
+    config = admin.replace(user=name, database=database, options=options)
+    if row is None:
+        return _Login(_generated(config), exists=False, works=False)
+    loses = tuple(word for word, has in zip(ATTRIBUTES, row[:5], strict=True) if has)
+    for password in _known_passwords(known, admin, name):
+        if _works(config.replace(password=password)):
+            return _Login(config.replace(password=password), True, True, loses, row[5])
+    return _Login(_generated(config), True, False, loses, row[5])
 
 
-def _database(connection: Connection, made: _Made, owner: str) -> None:
-    identifier, owner_identifier = sql.Identifier(made.database), sql.Identifier(owner)
-    present = _database_owner(connection, made.database)
+def _generated(config: DatabaseConfig) -> DatabaseConfig:
+    password = secrets.token_urlsafe(24)
+    remember_secret(password)
+    return config.replace(password=SecretStr(password))
+
+
+def _known_passwords(known: Sequence[DatabaseConfig], admin: DatabaseConfig, name: str) -> list[SecretStr]:
+    """Passwords that the files hold for this role on this very server, however they write its address."""
+
+    def place(config: DatabaseConfig) -> tuple[str, int]:
+        return ("loopback" if config.host in LOOPBACK else config.host), config.port or 5432
+
+    found = [c.password for c in known if c.user == name and place(c) == place(admin) and c.password is not None]
+    return list({password.get_secret_value(): password for password in found}.values())
+
+
+def _works(config: DatabaseConfig) -> bool:
+    """Whether the server takes this password; an error that says nothing about it is raised."""
+    try:
+        with session(config):
+            return True
+    except TradekeepError as error:
+        if error.error_type == "auth":
+            return False
+        if error.error_type in ("schema", "permission"):  # signed in, only the database is missing or closed
+            return True
+        raise
+
+
+def _role(connection: Connection, made: Provisioned, login: _Login) -> None:
+    """Create the role, or bring it into line; a password that works is left alone."""
+    identifier = sql.Identifier(login.name)
+    if not login.works:
+        password = login.config.password.get_secret_value() if login.config.password else ""
+        verifier = connection.pgconn.encrypt_password(password.encode(), login.name.encode(), b"scram-sha-256").decode()
+        remember_secret(verifier)
+        verb = sql.SQL("ALTER" if login.exists else "CREATE")
+        statement = sql.SQL("{} ROLE {} WITH LOGIN PASSWORD {}").format(verb, identifier, sql.Literal(verifier))
+        connection.execute(statement)
+        made.created.append(f"password of role {login.name}" if login.exists else f"role {login.name}")
+    else:
+        made.kept.append(f"role {login.name}")
+    for word in login.loses:
+        connection.execute(sql.SQL("ALTER ROLE {} NO{}").format(identifier, sql.SQL(word)))
+        made.created.append(f"role {login.name} without {word}")
+    if not login.may_sign_in:
+        connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(identifier))
+
+
+def _database(connection: Connection, made: Provisioned, database: str, owner: str) -> None:
+    identifier, owner_identifier = sql.Identifier(database), sql.Identifier(owner)
+    present = _database_owner(connection, database)
     if present == owner:
-        made.kept.append(f"database {made.database}")
+        made.kept.append(f"database {database}")
         return
     superuser = connection.info.parameter_status("is_superuser") == "on"
     if not superuser:  # since PostgreSQL 16 the maker of a role may use it only after this
@@ -245,37 +338,37 @@ def _database(connection: Connection, made: _Made, owner: str) -> None:
     if present is None:
         encoding = connection.execute(
             "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'template1'"
-        )
+        ).fetchone()
         template = (
             sql.SQL("")
-            if (encoding.fetchone() or ("",))[0] == "UTF8"
+            if encoding and encoding[0] == "UTF8"
             else sql.SQL(" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
         )
         connection.deadline_s = None  # copying a template may take its time
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, owner_identifier) + template)
-        made.created.append(f"database {made.database}")
+        made.created.append(f"database {database}")
     else:
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(identifier, owner_identifier))
-        made.created.append(f"owner of database {made.database}")
+        made.created.append(f"owner of database {database}")
 
 
 def _is_bundled(admin: DatabaseConfig) -> bool:
     found = embedded.status()
-    return found.state == "running" and found.port == admin.port and admin.host in ("127.0.0.1", "localhost")
+    return found.state == "running" and found.port == admin.port and admin.host in LOOPBACK
 
 
-def _rights_on_tables(made: _Made, names: Sequence[str]) -> None:
+def _rights_on_tables(made: Provisioned) -> None:
     """On a database that has its tables already: default privileges say nothing about those."""
-    owner = Database(made.configs[0])
+    owner = Database(made.owner)
     try:
         with owner.connect() as connection:
-            grants.again(connection, runtime=names[1], viewer=names[2])
+            grants.again(connection, runtime=made.runtime.user, viewer=made.viewer.user)
     finally:
         owner.dispose()
 
 
 def _close_elsewhere(connection: Connection, database: str) -> None:
-    """On the bundled server nobody but its admin and the roles of a database have any business in it."""
+    """Nobody but its admin and the roles of a database have any business in another one of the bundled server."""
     rows = connection.execute("SELECT datname FROM pg_database WHERE datname <> %s", (database,)).fetchall()
     for (name,) in rows:
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))

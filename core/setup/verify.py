@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from core.database import Database, Databases
 from core.errors import TradekeepError
 from core.models import AREAS, Base
 from core.progress import Report, silent
-from core.schema import migrate, present
+from core.schema import grants, migrate, present
 from core.setup.samples import SAMPLES, write_and_read
 
 
@@ -28,13 +29,23 @@ class Verification(BaseModel):
 
 
 Verdict = tuple[bool | None, str, str]
+
+
+def _any(condition: str) -> str:
+    """An expression that is true if the condition holds for any table c of schema public."""
+    return (
+        "EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
+        f" AND {condition})"
+    )
+
+
 _UPGRADE = 'Create the tables: python -m core migrate, or "Create tables" on the Setup page.'
 
 
 def verify(databases: Databases, *, progress: Report = silent) -> list[Verification]:
     """Look at everything the platform needs; a line each, in order. Leaves nothing behind, raises nothing."""
     tables = [name for names in AREAS.values() for name in names]
-    total = len(tables) + 5
+    total = len(tables) + 7
     lines: list[Verification] = []
 
     def look(name: str, question: Callable[[], Verdict]) -> bool:
@@ -49,7 +60,8 @@ def verify(databases: Databases, *, progress: Report = silent) -> list[Verificat
         return ok is True
 
     reachable = [look(f"Connection as {role}", partial(_connection, database)) for role, database in _roles(databases)]
-    look("Least privilege", lambda: _least_privilege(databases))
+    for name, database, too_much in _kept_apart(databases):
+        look(name, partial(_least_privilege, database, too_much, databases.owner.config.user))
     look("Every model registered", _models)
     if not all(reachable):
         lines.extend(_not_looked(tables, "not reached, because a connection failed"))
@@ -84,26 +96,58 @@ def _roles(databases: Databases) -> list[tuple[str, Database]]:
     return list(roles.values())
 
 
+def _kept_apart(databases: Databases) -> list[tuple[str, Database, dict[str, str]]]:
+    """The roles that should be less than the owner; none where one role serves for everything."""
+    pairs = [("runtime", databases.writer, _RUNTIME), ("viewer", databases.reader, _VIEWER)]
+    return [
+        (f"Least privilege of {name}", database, too_much)
+        for name, database, too_much in pairs
+        if database is not databases.owner and database.backend == "postgresql"
+    ]
+
+
 def _connection(database: Database) -> Verdict:
     ms = database.ping()
     return True, f"{database.name} answers in {ms:.1f} ms", ""
 
 
-def _least_privilege(databases: Databases) -> Verdict:
-    if databases.writer is databases.owner or databases.writer.backend != "postgresql":
-        return True, "one role for everything: there is nothing to keep apart", ""
-    with databases.writer.connect() as connection:
-        may = connection.exec_driver_sql(
-            "SELECT has_schema_privilege('public', 'CREATE'), current_setting('is_superuser') = 'on',"
-            " has_database_privilege(current_database(), 'CREATE')"
-        ).one()
-    if any(may):
-        return (
-            False,
-            f"{databases.writer.config.user} may change the schema",
-            "Run the setup again: it takes these rights away. The bots only need to read and write rows.",
-        )
-    return True, f"{databases.writer.config.user} may read and write rows, and nothing else", ""
+# What a role of a bot, and the role that only reads, may have too much: words, and how to ask for it.
+_TOO_MUCH = {
+    "superuser": "current_setting('is_superuser') = 'on'",
+    "the owner's role": "pg_has_role({owner}, 'MEMBER')",
+    "creating in schema public": "has_schema_privilege('public', 'CREATE')",
+    "creating schemas": "has_database_privilege(current_database(), 'CREATE')",
+    "emptying tables": _any("has_table_privilege(c.oid, 'TRUNCATE')"),
+}
+_RUNTIME = _TOO_MUCH | {
+    "changing audit rows": _any("c.relname = ANY({audit}) AND has_table_privilege(c.oid, 'UPDATE, DELETE')"),
+}
+_VIEWER = _TOO_MUCH | {
+    "writing rows": _any("has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE')"),
+    "reading secrets": _any(
+        "EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY({secret})"
+        " AND c.relname = ANY({secret_tables}) AND has_column_privilege(c.oid, a.attnum, 'SELECT'))"
+    ),
+}
+
+
+def _least_privilege(database: Database, too_much: dict[str, str], owner: str) -> Verdict:
+    """What a role may that it should not, asked as that role."""
+    secret = grants.secret_columns()
+    values = {
+        "owner": owner,
+        "audit": grants.append_only_tables(),
+        "secret_tables": list(secret),
+        "secret": sorted({column for columns in secret.values() for column in columns}),
+    }
+    columns = ", ".join(expression.format(**{name: f":{name}" for name in values}) for expression in too_much.values())
+    with database.connect() as connection:
+        row = connection.execute(sa.text(f"SELECT {columns}"), values).one()  # our own expressions
+    found = [word for word, may in zip(too_much, row, strict=True) if may]
+    user = database.config.user
+    if found:
+        return False, f"{user} has too much: {', '.join(found)}", "Run the setup again: it takes these rights away."
+    return True, f"{user} has what its work needs, and nothing else", ""
 
 
 def _models() -> Verdict:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from core import embedded, envfile
-from core.database import Database, Databases, Limits
+from core import embedded, envfile, private
+from core.database import Databases, session
 from core.errors import TradekeepError, classify
 from core.progress import Journey, Report, silent
 from core.schema import migrate
 from core.schema.migrate import InitializationResult
 from core.settings import DatabaseConfig, Settings, load_settings, parse_connection
+from core.settings.config import option_variables
 from core.setup import provision, verify
 from core.setup.provision import Provisioned
 from core.setup.verify import Verification
 
 LOCAL, OURS = ".env.local", ".env.tradekeep"
 LOCK_WAIT_S = 60.0
+# Keys of an earlier configuration that would change where or how the new one connects.
+LEADING_ASTRAY = frozenset(name for name in option_variables().values() if name) - {
+    "PGAPPNAME", "PGOPTIONS", "PGCLIENTENCODING", "PGCONNECT_TIMEOUT", "PGDATESTYLE", "PGTZ",
+}  # fmt: skip
 JOURNEY = [
     ("server", "Start a PostgreSQL server"),
     ("roles", "Create the database and its roles"),
@@ -47,22 +52,34 @@ class Outcome:
         return verify.passed(self.verifications)
 
 
-def known_logins(settings: Settings) -> list[DatabaseConfig]:
-    """The logins that the env files hold already; provisioning keeps those that still work."""
-    return [config for config in (settings.owner, settings.database, settings.viewer) if config is not None]
+def known_logins(settings: Settings, database: str = "trading") -> list[DatabaseConfig]:
+    """The logins that the env files hold already, and those of the bundled server; provisioning keeps what works."""
+    configs = [settings.owner, settings.database, settings.viewer]
+    for text in envfile.values(_logins_file(settings, database)).values():
+        configs.append(parse_connection(text))
+    return [config for config in configs if config is not None]
+
+
+def _logins_file(settings: Settings, database: str) -> Path:
+    """Where the logins of the bundled server are kept beside its own: a second project gets the same ones."""
+    name = hashlib.blake2b(database.encode(), digest_size=8).hexdigest()
+    return settings.home / "logins" / f"{name}.env"
 
 
 def configuration(settings: Settings, made: Provisioned) -> dict[Path, dict[str, str | None]]:
     """What belongs into which file: the runtime role into .env.local, the others into .env.tradekeep.
 
-    The bots read .env.local, so it never holds the owner's password. None removes a key.
+    The bots read .env.local, so it never holds the owner's password. None removes a key: those of an earlier
+    configuration (PGHOSTADDR, PGSSLROOTCERT ...) would lead the new one astray.
     """
     single = made.owner.user == made.runtime.user
     ours: dict[str, str | None] = {
         "DATABASE_OWNER_URL": None if single else made.owner.url(),
         "DATABASE_VIEWER_URL": None if single else made.viewer.url(),
     }
-    theirs: dict[str, str | None] = {"DATABASE_URL": made.runtime.url(), **made.runtime.extra_env()}
+    present = envfile.values(settings.project / LOCAL)
+    stale = {name: None for name in present if name in LEADING_ASTRAY}
+    theirs: dict[str, str | None] = {**stale, "DATABASE_URL": made.runtime.url(), **made.runtime.extra_env()}
     return {settings.project / OURS: ours, settings.project / LOCAL: theirs}
 
 
@@ -72,20 +89,47 @@ def preview(files: Mapping[Path, Mapping[str, str | None]]) -> dict[Path, str]:
 
 
 def write(files: Mapping[Path, Mapping[str, str | None]], settings: Settings) -> list[Path]:
-    """Write the files, then read them as everybody else will; gives those that changed.
+    """Write the files, all or none, then read them as everybody else will; gives those that changed.
 
     Raises config.shadowed if the environment or another file overrides what was written.
     """
-    changed = []
-    for path, values in files.items():
-        present = any(value is not None for value in values.values())
-        if (present or path.exists()) and envfile.set_values(path, values).changed:
-            changed.append(path)
+    with prepared(files) as publish:
+        changed = publish()
+    _read_back(files, settings)
+    return changed
+
+
+@contextmanager
+def prepared(files: Mapping[Path, Mapping[str, str | None]]) -> Iterator[Callable[[], list[Path]]]:
+    """The new versions of all files written beside the old ones; the function that is given puts them in place.
+
+    Raises what envfile refuses, with every file as it was. Without a call everything is dropped again.
+    """
+    with ExitStack() as stack:
+        ready = {}
+        for path, values in files.items():
+            if path.exists() or any(value is not None for value in values.values()):
+                ready[path] = stack.enter_context(envfile.prepare(path, values))
+
+        def publish() -> list[Path]:
+            return [path for path, version in ready.items() if version.publish().changed]
+
+        yield publish
+
+
+def check_shadow(settings: Settings, made: Provisioned) -> None:
+    """Raise config.shadowed if the environment or another file would override what is going to be written."""
+    source = settings.source_of("DATABASE_URL")
+    wins = source not in (LOCAL, ".env", "default")
+    if wins and not (settings.database and settings.database.same_login(made.runtime)):
+        raise TradekeepError("config.shadowed", source=source)
+
+
+def _read_back(files: Mapping[Path, Mapping[str, str | None]], settings: Settings) -> None:
     wanted = files.get(settings.project / LOCAL, {}).get("DATABASE_URL")
     found = load_settings(settings.project)
     if wanted is not None and (found.database is None or not found.database.same_login(parse_connection(wanted))):
-        raise TradekeepError("config.shadowed", source=found.source_of("DATABASE_URL") or "another setting")
-    return changed
+        raise TradekeepError("config.shadowed", source=found.source_of("DATABASE_URL"))
 
 
 def create_tables(databases: Databases, progress: Report = silent) -> InitializationResult:
@@ -98,52 +142,82 @@ def set_up(
 ) -> Outcome:
     """The whole journey: on the bundled server, or on the server to which admin signs in. Safe to run again.
 
-    Raises the TradekeepError of the step that failed; what earlier steps made is found and kept by the next run.
+    The files' new versions are written first, then the roles are changed, then the files are put in place: a
+    password never changes that cannot be written down. Raises the TradekeepError of the step that failed; what
+    earlier steps made is found and kept by the next run.
     """
+    provision.role_names(database)
+    bundled = admin is None
     with journey.step("server") as step:
         if admin is None:
             server = embedded.start(home=settings.home)
             admin = server.admin_config
             step.message = f"PostgreSQL {server.version} on port {server.port}"
         else:
-            Database(admin, limits=Limits.of(settings)).ping()
-            step.message = admin.label
-    with _alone(settings):  # else the passwords of one run could end in the file of another
+            with session(admin):
+                step.message = admin.label
+    # One project at a time, else the passwords of one run could end in the file of another; and one setup of the
+    # bundled server at a time, whose logins all projects share.
+    with _alone(settings, str(settings.project)), _alone(settings, "bundled" if bundled else ""), ExitStack() as stack:
+        current = load_settings(settings.project)
+        publish: list[Callable[[], list[Path]]] = []
+
+        def prepare(made: Provisioned) -> None:
+            check_shadow(current, made)
+            files = configuration(settings, made)
+            if bundled:
+                publish.append(stack.enter_context(prepared(_logins(settings, database, made))))
+            publish.append(stack.enter_context(prepared(files)))
+
         with journey.step("roles") as step:
-            known = known_logins(load_settings(settings.project))
-            made = provision.provision(admin, database=database, progress=journey, known=known)
+            known = known_logins(current, database)
+            made = provision.provision(
+                admin, database=database, progress=journey, known=known, prepare=prepare, bundled=bundled
+            )
             step.message = _told(made)
-        written = _configure(settings, journey, made)
+        with journey.step("config") as step:
+            written = [path for put in publish for path in put() if path.parent == settings.project]
+            _read_back(configuration(settings, made), settings)
+            step.message = ", ".join(path.name for path in written) or "nothing to change"
     return _complete(settings, journey, made, written)
+
+
+def _logins(settings: Settings, database: str, made: Provisioned) -> dict[Path, dict[str, str | None]]:
+    file = _logins_file(settings, database)
+    private.folder(file.parent)
+    configs = {"OWNER_URL": made.owner, "RUNTIME_URL": made.runtime, "VIEWER_URL": made.viewer}
+    return {file: {name: config.url() for name, config in configs.items()}}
 
 
 def finish(settings: Settings, journey: Journey, made: Provisioned) -> Outcome:
     """The journey's second half, once the roles exist: configuration, tables, verification."""
-    with _alone(settings):
-        written = _configure(settings, journey, made)
+    with _alone(settings, str(settings.project)), journey.step("config") as step:
+        check_shadow(load_settings(settings.project), made)
+        written = write(configuration(settings, made), settings)
+        step.message = ", ".join(path.name for path in written) or "nothing to change"
     return _complete(settings, journey, made, written)
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One setup of a project at a time, over threads and processes; the lock ends with its process."""
+def _alone(settings: Settings, what: str) -> Iterator[None]:
+    """One setup of that project (or server) at a time, over threads and processes; the lock ends with its process."""
+    if not what:
+        yield
+        return
     folder = settings.home / "locks"
-    name = hashlib.blake2b(str(settings.project).encode(), digest_size=12).hexdigest()
+    name = hashlib.blake2b(what.encode(), digest_size=12).hexdigest()
+    lock = FileLock(folder / f"setup-{name}.lock", timeout=LOCK_WAIT_S, mode=0o600)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(folder / f"setup-{name}.lock", timeout=LOCK_WAIT_S, mode=0o600):
-            yield
+        private.folder(folder)
+        lock.acquire()
     except Timeout:
         raise TradekeepError("schema.provisioning_busy") from None
     except OSError as exc:
         raise classify(exc) from None
-
-
-def _configure(settings: Settings, journey: Journey, made: Provisioned) -> list[Path]:
-    with journey.step("config") as step:
-        written = write(configuration(settings, made), settings)
-        step.message = ", ".join(path.name for path in written) or "nothing to change"
-    return written
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _complete(settings: Settings, journey: Journey, made: Provisioned, written: list[Path]) -> Outcome:

@@ -270,3 +270,87 @@ def test_roles_created_again_get_their_rights_on_tables_that_exist(fresh: Cluste
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM webui_audit_logs")
     owner.dispose()
+
+
+@pytest.mark.parametrize("name", ["trading", "trading_owner", "trading_viewer"])
+def test_the_administrators_own_login_is_never_taken(fresh: Cluster, name: str) -> None:
+    fresh.sql(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD 'own-pw-1'")
+    admin = fresh.config(user=name, password="own-pw-1")
+    for attempt in (provision.plan, provision.provision):
+        with pytest.raises(TradekeepError) as caught:
+            attempt(admin)
+        assert caught.value.kind == "config.own_login"
+    with connect(admin) as connection:
+        assert connection.execute("SHOW is_superuser").fetchone() == ("on",)
+
+
+def test_nothing_changes_when_the_files_cannot_be_prepared(fresh: Cluster) -> None:
+    first = provision.provision(fresh.admin)
+
+    def refuse(made: Provisioned) -> None:
+        assert made.runtime.password != first.runtime.password
+        raise TradekeepError("permission.file", path="/nowhere")
+
+    with pytest.raises(TradekeepError) as caught:
+        provision.provision(fresh.admin, prepare=refuse)
+    assert caught.value.kind == "permission.file"
+    for config in (first.owner, first.runtime, first.viewer):
+        with connect(config):
+            pass
+
+
+def test_a_database_with_tables_of_others_in_any_schema_is_refused(fresh: Cluster) -> None:
+    fresh.sql("CREATE DATABASE trading")
+    fresh.sql("CREATE SCHEMA app", "CREATE TABLE app.theirs (a int)", database="trading")
+    with pytest.raises(TradekeepError) as caught:
+        provision.plan(fresh.admin)
+    assert caught.value.kind == "schema.foreign_database"
+
+
+def test_a_view_of_the_administrators_stays_and_disturbs_nothing(fresh: Cluster) -> None:
+    first = provision.provision(fresh.admin)
+    fresh.sql("CREATE VIEW public.theirs AS SELECT 1 AS a", database="trading")
+    again = provision.provision(fresh.admin, known=[first.owner, first.runtime, first.viewer])
+    assert again.created == []
+
+
+def test_another_name_of_the_same_machine_keeps_the_passwords(fresh: Cluster) -> None:
+    first = provision.provision(fresh.admin)
+    again = provision.provision(fresh.admin.replace(host="localhost"), known=[first.owner, first.runtime, first.viewer])
+    assert again.created == []
+
+
+def test_a_limit_that_is_reached_is_no_reason_for_a_new_password(fresh: Cluster) -> None:
+    first = provision.provision(fresh.admin)
+    fresh.sql("ALTER ROLE trading CONNECTION LIMIT 0")
+    with pytest.raises(TradekeepError) as caught:
+        provision.provision(fresh.admin, known=[first.owner, first.runtime, first.viewer])
+    assert caught.value.error_type == "resource"
+    fresh.sql("ALTER ROLE trading CONNECTION LIMIT -1")
+    with connect(first.runtime):
+        pass
+
+
+def test_the_administrators_client_options_do_not_reach_the_bots(fresh: Cluster) -> None:
+    admin = fresh.admin.replace(options={"application_name": "dba", "sslmode": "prefer", "options": "-c work_mem=8MB"})
+    made = provision.provision(admin)
+    assert made.runtime.options == {"sslmode": "prefer"}
+
+
+@pytest.mark.parametrize("name", [" theirs ", "a\tb", "pg_trade", "public", "a\nb", " "])
+def test_names_that_mislead_are_refused_with_their_rule(cluster: Cluster, name: str) -> None:
+    with pytest.raises(TradekeepError) as caught:
+        provision.plan(cluster.admin, database=name)
+    assert caught.value.kind == "config.database_name"
+    assert caught.value.message != caught.value.title
+
+
+def test_somebody_elses_tables_with_our_names_are_not_adopted(pg_database) -> None:  # type: ignore[no-untyped-def]
+    with connect(pg_database) as connection:
+        connection.execute("CREATE TABLE trades (id int, note text)")
+    with pytest.raises(TradekeepError) as caught:
+        provision.adopt(pg_database)
+    assert caught.value.kind == "schema.unmanaged"
+    with pytest.raises(TradekeepError) as caught:
+        provision.adopt(pg_database.replace(database="postgres"))
+    assert caught.value.kind == "config.database_name"

@@ -7,8 +7,10 @@ import sqlalchemy as sa
 
 from core.database import Database, Databases
 from core.models import AREAS
+from core.schema import migrate
 from core.settings import DatabaseConfig
-from core.setup import samples, verify
+from core.setup import provision, samples, verify
+from tests.servers import Cluster
 
 TABLES = [name for names in AREAS.values() for name in names]
 
@@ -65,9 +67,28 @@ def test_nothing_to_look_at_is_not_a_pass(pg_database: DatabaseConfig) -> None:
     assert not verify.passed([])
 
 
-def test_a_runtime_that_may_change_the_schema_is_reported(cluster, migrated: DatabaseConfig) -> None:  # type: ignore[no-untyped-def]
-    runtime, owner = Database(migrated.replace(options={"application_name": "runtime"})), Database(migrated)
-    found = {line.name: line for line in verify.verify(Databases(runtime, runtime, owner))}
-    assert found["Least privilege"].ok is False
-    runtime.dispose()
-    owner.dispose()
+def test_each_right_too_many_is_reported(own_cluster: Cluster) -> None:
+    made = provision.provision(own_cluster.admin)
+    runtime, owner, viewer = Database(made.runtime), Database(made.owner), Database(made.viewer, read_only=True)
+    migrate.upgrade(owner)
+    databases = Databases(viewer, runtime, owner)
+    lines = verify.verify(databases)
+    assert verify.passed(lines), [line for line in lines if not line.ok]
+    assert {"Least privilege of runtime", "Least privilege of viewer"} <= {line.name for line in lines}
+    own_cluster.sql(
+        "GRANT trading_owner TO trading", "GRANT TRUNCATE ON trades TO trading",
+        "GRANT UPDATE ON webui_audit_logs TO trading", "GRANT CREATE ON SCHEMA public TO trading_viewer",
+        "GRANT INSERT ON trades TO trading_viewer", "GRANT SELECT ON usr_users TO trading_viewer",
+        database="trading",
+    )  # fmt: skip
+    found = {line.name: line.message for line in verify.verify(databases) if line.ok is False}
+    assert "the owner's role" in found["Least privilege of runtime"]
+    assert "emptying tables" in found["Least privilege of runtime"]
+    assert "changing audit rows" in found["Least privilege of runtime"]
+    assert "writing rows" in found["Least privilege of viewer"]
+    assert "reading secrets" in found["Least privilege of viewer"]
+    assert "creating in schema public" in found["Least privilege of viewer"]
+    provision.provision(own_cluster.admin, known=[made.owner, made.runtime, made.viewer])
+    assert verify.passed(verify.verify(databases))
+    for database in (runtime, owner, viewer):
+        database.dispose()

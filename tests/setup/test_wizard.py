@@ -122,3 +122,46 @@ def test_a_draft_forgets_the_password_after_a_while(own_cluster: Cluster) -> Non
     draft.touch()
     assert draft.login.password is None
     flow.start_over()
+
+
+def test_a_second_project_on_the_bundled_server_gets_the_same_logins(project: Path, tmp_path: Path) -> None:
+    first = wizard.set_up(load_settings(project), Silent())
+    second = wizard.set_up(load_settings(tmp_path), Silent())
+    assert second.ready
+    assert second.provisioned.created == []
+    assert envfile.values(tmp_path / ".env.local") == envfile.values(project / ".env.local")
+    database = Database(first.provisioned.runtime)
+    database.ping()
+    database.dispose()
+
+
+@pytest.mark.parametrize("obstacle", ["directory", "unterminated", "shadowed", "missing"])
+def test_what_cannot_be_written_down_is_not_changed(
+    project: Path, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, obstacle: str
+) -> None:
+    first = set_up(own_cluster)
+    elsewhere = tmp_path / "other"
+    if obstacle != "missing":
+        elsewhere.mkdir()
+    if obstacle == "directory":
+        (elsewhere / ".env.local").mkdir()
+    if obstacle == "unterminated":
+        (elsewhere / ".env.local").write_text('A="oops\nDATABASE_URL=x\n')
+    if obstacle == "shadowed":
+        monkeypatch.setenv("DATABASE_URL", "postgresql://other@127.0.0.1:1/other")
+    with pytest.raises(TradekeepError):
+        wizard.set_up(load_settings(elsewhere), Silent(), admin=own_cluster.admin)
+    assert not (elsewhere / ".env.tradekeep").exists()
+    for config in (first.provisioned.owner, first.provisioned.runtime, first.provisioned.viewer):
+        database = Database(config)
+        database.ping()
+        database.dispose()
+
+
+def test_keys_of_an_earlier_configuration_go(project: Path, own_cluster: Cluster) -> None:
+    (project / ".env.local").write_text(
+        "PGHOSTADDR=10.9.9.9\nPGCHANNELBINDING=require\nPGAPPNAME=mine\nDATABASE_URL=postgresql://a@h:1/b\n"
+    )
+    outcome = set_up(own_cluster)
+    assert outcome.ready
+    assert set(envfile.values(project / ".env.local")) == {"PGAPPNAME", "DATABASE_URL"}
