@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,17 +17,33 @@ from rich.table import Table
 
 from core import embedded, envfile, log
 from core.database import Databases
-from core.errors import TradekeepError
+from core.errors import TradekeepError, classify
 from core.format import duration
 from core.schema import migrate as migrations
 from core.settings import DatabaseConfig, Settings, environment_for, load_settings, parse_connection
 from core.setup import diagnose, provision, verify, wizard
 from core.terminal import Terminal
 
+logger = logging.getLogger(__name__)
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
+
+def _switch(*names: str, says: str) -> Any:
+    """An option without a value; the empty metavar keeps "<bool>" out of the help."""
+    return typer.Option(*names, help=says, metavar="")
+
+
+def _not_blank(text: str | None) -> str | None:
+    """The text; libpq would read a blank URL as its own defaults, which nobody asked for."""
+    if text is not None and not text.strip():
+        raise typer.BadParameter("it is empty; write postgresql://USER@HOST:PORT/DATABASE")
+    return text
+
+
 Project = Annotated[Path | None, typer.Option(help="Your trading platform's folder, where .env.local is written.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-Url = Annotated[str | None, typer.Option(help="Where to sign in; leave the password out of it.")]
-Stdin = Annotated[bool, typer.Option("--stdin", help="Read the password from standard input.")]
+Json = Annotated[bool, _switch("--json", says="One JSON object on stdout.")]
+Url = Annotated[str | None, typer.Option(help="Where to sign in; leave the password out of it.", callback=_not_blank)]
+Stdin = Annotated[bool, _switch("--stdin", says="Read the password from standard input.")]
 
 app = typer.Typer(
     help="Set up, check and serve the database of a trading platform.",
@@ -45,11 +64,13 @@ def _run(
         settings = load_settings(project)
         log.configure(settings.home / "logs", level=settings.log_level, echo_sql=settings.sql_echo)
         ok, result = work(settings, terminal)
-    except TradekeepError as error:
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as exc:  # the command's edge: whatever it is becomes one classified error
+        error = classify(exc)
+        if error.kind == "unexpected":
+            logger.info("%s failed: %s", name, error.message, exc_info=exc, extra={"code": error.error_code})
         terminal.failed(error)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        terminal.say("Cancelled. What was finished before is kept; run the same command again to go on.")
         raise typer.Exit(1) from None
     terminal.result(name, ok, result)
     raise typer.Exit(0 if ok else 1)
@@ -73,12 +94,12 @@ def _login(url: str | None, stdin: bool, settings: Settings, terminal: Terminal)
 
 @app.command()
 def setup(
-    embedded_server: Annotated[bool, typer.Option("--embedded", help="Use the bundled PostgreSQL.")] = False,
+    embedded_server: Annotated[bool, _switch("--embedded", says="Use the bundled PostgreSQL.")] = False,
     url: Url = None,
     stdin: Stdin = False,
     database: Annotated[str, typer.Option(help="Name of the database to make.")] = "trading",
-    adopt: Annotated[bool, typer.Option(help="Make no roles: use the given login for everything.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    adopt: Annotated[bool, _switch("--adopt", says="Make no roles: use the given login for everything.")] = False,
+    yes: Annotated[bool, _switch("--yes", "-y", says="Do not ask.")] = False,
     project: Project = None,
     as_json: Json = False,
 ) -> None:
@@ -94,8 +115,14 @@ def setup(
             outcome = wizard.finish(settings, terminal, provision.adopt(admin))
         else:
             outcome = wizard.set_up(settings, terminal, admin=admin, database=database)
-        terminal.verifications([line for line in outcome.verifications if not line.ok])
         made = outcome.provisioned
+        terminal.line(f"database: {made.runtime.masked_url()}")
+        terminal.line(f"roles: {', '.join(dict.fromkeys([made.owner.user, made.runtime.user, made.viewer.user]))}")
+        terminal.line(f"files changed: {', '.join(str(path) for path in outcome.written) or 'none'}")
+        for warning in made.warnings:
+            terminal.line(f"warning: {warning}")
+        terminal.verifications([line for line in outcome.verifications if not line.ok])
+        terminal.verdict(outcome.ready)
         return outcome.ready, {
             "database": made.runtime.masked_url(),
             "owner": made.owner.user,
@@ -132,6 +159,7 @@ def connection_test(url: Url = None, stdin: Stdin = False, project: Project = No
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         result = diagnose.diagnose(_login(url, stdin, settings, terminal))
         terminal.connection(result)
+        terminal.verdict(result.success)
         return result.success, result.model_dump(mode="json")
 
     _run("test", as_json, project, work)
@@ -144,8 +172,10 @@ def check(project: Project = None, as_json: Json = False) -> None:
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         issues = settings.issues()
         for issue in issues:
-            terminal.say(f"{issue.severity}: {issue.component}: {issue.message} {issue.suggested_fix}")
+            terminal.line(f"{issue.severity}: {issue.component}: {issue.message} {issue.suggested_fix}")
         server = embedded.status(home=settings.home)
+        place = f"on port {server.port}" if server.state == "running" else f"({server.reason})" if server.reason else ""
+        terminal.line(f"bundled server: {server.state} {place}".rstrip())
         databases = Databases.from_settings(settings)
         try:
             ms = databases.writer.ping()
@@ -153,9 +183,10 @@ def check(project: Project = None, as_json: Json = False) -> None:
         finally:
             databases.dispose()
         up_to_date = schema.compatible and not schema.migration_needed
-        terminal.say(f"connected to {databases.writer.name} in {duration(ms / 1000)}")
-        terminal.say(f"schema at {schema.current_version or 'nothing yet'}, expected {schema.expected_version}")
+        terminal.line(f"connected to {databases.writer.name} in {duration(ms / 1000)}")
+        terminal.line(f"schema at {schema.current_version or 'nothing yet'}, expected {schema.expected_version}")
         ok = up_to_date and not any(issue.severity == "error" for issue in issues)
+        terminal.verdict(ok)
         return ok, {
             "database": databases.writer.name,
             "connection_time_ms": ms,
@@ -178,6 +209,7 @@ def verify_command(project: Project = None, as_json: Json = False) -> None:
         finally:
             databases.dispose()
         terminal.verifications(lines)
+        terminal.verdict(verify.passed(lines))
         return verify.passed(lines), [line.model_dump() for line in lines]
 
     _run("verify", as_json, project, work)
@@ -186,11 +218,11 @@ def verify_command(project: Project = None, as_json: Json = False) -> None:
 @app.command()
 def migrate(
     to: Annotated[str, typer.Option(help="The revision to reach.")] = "head",
-    status: Annotated[bool, typer.Option("--status", help="Only say where the schema is.")] = False,
-    sql: Annotated[bool, typer.Option("--sql", help="Only print the SQL.")] = False,
-    down: Annotated[bool, typer.Option("--down", help="Go down to --to; rows of dropped tables are lost.")] = False,
-    stamp: Annotated[bool, typer.Option("--stamp", help="Only note that the database is at --to.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before going down.")] = False,
+    status: Annotated[bool, _switch("--status", says="Only say where the schema is.")] = False,
+    sql: Annotated[bool, _switch("--sql", says="Only print the SQL.")] = False,
+    down: Annotated[bool, _switch("--down", says="Go down to --to; rows of dropped tables are lost.")] = False,
+    stamp: Annotated[bool, _switch("--stamp", says="Only note that the database is at --to.")] = False,
+    yes: Annotated[bool, _switch("--yes", "-y", says="Do not ask before going down.")] = False,
     project: Project = None,
     as_json: Json = False,
 ) -> None:
@@ -214,12 +246,14 @@ def migrate(
                 migrations.stamp(owner, to)
             else:
                 made = migrations.upgrade(owner, to, progress=terminal)
-                terminal.say(f"{len(made.tables_created)} tables created, {len(made.tables_skipped)} already there")
+                terminal.line(f"{len(made.tables_created)} tables created, {len(made.tables_skipped)} already there")
+                terminal.verdict(made.success)
                 return made.success, made.model_dump(mode="json")
             found = migrations.status(owner)
         finally:
             databases.dispose()
-        terminal.say(f"schema at {found.current_version or 'nothing yet'}, expected {found.expected_version}")
+        terminal.line(f"schema at {found.current_version or 'nothing yet'}, expected {found.expected_version}")
+        terminal.verdict(found.compatible)
         return found.compatible, found.model_dump(mode="json")
 
     _run("migrate", as_json, project, work)
@@ -250,7 +284,9 @@ def show(project: Project = None, as_json: Json = False) -> None:
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         rows = settings.shown()
-        table = Table("Setting", "Value", "From", box=None)
+        table = Table(box=None)
+        for title in ("Setting", "Value", "From"):
+            table.add_column(title, overflow="fold")
         for name, row in rows.items():
             table.add_row(name, str(row["value"]), str(row["source"]))
         terminal.table(table)
@@ -259,22 +295,38 @@ def show(project: Project = None, as_json: Json = False) -> None:
     _run("env", as_json, project, work)
 
 
+def _value(key: str) -> str:
+    """The one line that standard input holds, or that somebody types. Raises config.env_value."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(f"Value of {key}", hide_input=True, err=True, default="", show_default=False))
+    text = sys.stdin.read()
+    value = text.removesuffix("\n").removesuffix("\r")
+    log.remember_secret(value)
+    if not text:
+        message = "Standard input is empty; give an empty line for an empty value, or --remove to remove the key."
+        raise TradekeepError("config.env_value", message, key=key)
+    if "\n" in value:
+        message = f"Standard input has {len(value.splitlines())} lines; a value is one line. Nothing was changed."
+        raise TradekeepError("config.env_value", message, key=key)
+    return value
+
+
 @env_app.command(name="set")
 def set_value(
     key: str,
     file: Annotated[str, typer.Option(help="Which file of the project.")] = ".env.local",
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the key.")] = False,
+    remove: Annotated[bool, _switch("--remove", says="Remove the key.")] = False,
     project: Project = None,
     as_json: Json = False,
 ) -> None:
-    """Set one key; its value is read from standard input, so that it stands in no process list."""
+    """Set one key; its value is one line of standard input, so that it stands in no process list."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        value = None if remove else sys.stdin.readline().rstrip("\r\n")
+        value = None if remove else _value(key)
         log.remember_secret(value)
         path = settings.project / file
         written = envfile.set_values(path, {key: value})
-        terminal.say(f"{path}: {'changed' if written.changed else 'nothing to change'}")
+        terminal.line(f"{path}: {'changed' if written.changed else 'nothing to change'}")
         return True, {"file": str(path), "changed": written.changed, "backup": str(written.backup or "")}
 
     _run("env", as_json, project, work)
@@ -292,6 +344,8 @@ def backups(
         found = [str(backup.path) for backup in envfile.backups(settings.project / file)]
         for path in found:
             terminal.out(path)
+        if not found:
+            terminal.say(f"There are no backups of {settings.project / file}; the first change of it makes one.")
         return True, found
 
     _run("env", as_json, project, work)
@@ -308,11 +362,34 @@ def restore(
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         written = envfile.restore(settings.project / file, backup)
-        terminal.say(f"{settings.project / file}: {'restored' if written.changed else 'nothing to change'}")
+        terminal.line(f"{settings.project / file}: {'restored' if written.changed else 'nothing to change'}")
         return True, {"changed": written.changed, "backup": str(written.backup or "")}
 
     _run("env", as_json, project, work)
 
 
+def main() -> int:
+    """Run the command that the arguments name; gives its exit code: 0 fine, 1 not, 2 wrong usage."""
+    # Whether JSON is wanted must be known even where the arguments cannot be read.
+    terminal = Terminal("--json" in itertools.takewhile(lambda word: word != "--", sys.argv[1:]))
+    try:
+        code = int(app(standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        if said := error.format_message():  # without a command the help was printed already
+            context = getattr(error, "ctx", None)
+            usage = context.get_usage() if context else ""
+            terminal.failed(TradekeepError("config.usage", said, details=usage), beside_json=True)
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        terminal.failed(TradekeepError("transient.interrupted"), beside_json=True)
+        code = 1
+    return code
+
+
 if __name__ == "__main__":
-    app()
+    exit_code = main()
+    # The result is out; the interpreter only tidies up now, and would answer Ctrl-C with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(exit_code)

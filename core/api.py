@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from anyio import to_thread
@@ -25,6 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import state
 from core.errors import TradekeepError
+
+if TYPE_CHECKING:
+    from core.schema.migrate import SchemaVersion
 
 logger = logging.getLogger(__name__)
 STARTED = time.monotonic()
@@ -41,8 +44,8 @@ async def healthz(request: Request) -> JSONResponse:
 def readyz(request: Request) -> JSONResponse:
     """200 with the mode when pages can be served in full; 503 with the error while a configured database is away.
 
-    Demo mode is ready: nothing was configured, so nothing is missing. A database without tables is ready too, or a
-    load balancer would keep people from the Setup page; `schema` says what it is: none, outdated or current.
+    Demo mode is ready: nothing was configured, so nothing is missing. A database whose schema is not as expected is
+    ready too, or a load balancer would keep people from the Setup page; `schema` says what it is, as `schema_word`.
     """
     status = state.status()
     if status.error is not None and status.mode != "connected":
@@ -51,10 +54,23 @@ def readyz(request: Request) -> JSONResponse:
         return _refusal(TradekeepError("transient.starting"), status=503)
     found: dict[str, Any] = {"status": "ready", "mode": status.mode}
     if status.schema is not None:
-        version = status.schema
-        outdated = "outdated" if version.current_version else "none"
-        found["schema"] = outdated if version.migration_needed else "current"
+        found["schema"] = schema_word(status.schema)
     return _json(found)
+
+
+def schema_word(version: SchemaVersion) -> str:
+    """none (no tables), unmanaged (tables of ours without a revision), unknown (a revision that this version does not
+    know), incomplete (tables are missing), outdated (revisions are pending) or current.
+    """
+    if not version.compatible:
+        return "unknown"
+    if version.unmanaged:
+        return "unmanaged"
+    if version.current_version is None:
+        return "none"
+    if version.pending:
+        return "outdated"
+    return "incomplete" if version.migration_needed else "current"
 
 
 class Refusal:

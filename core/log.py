@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import unquote
 
+from core import private
+
 MASK = "***"
 SHORTEST_SECRET = 4
 _KEYS = r"(?:password|passwd|passphrase|passwort|pwd|secret|token|api[_-]?key)"
@@ -145,7 +147,7 @@ class JsonLines(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": redact(_message(record)),
+            "message": redact(message_of(record)),
         }
         for key, value in vars(record).items():
             if key not in self._standard:
@@ -155,7 +157,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(row, ensure_ascii=False, default=str)
 
 
-def _message(record: logging.LogRecord) -> str:
+def message_of(record: logging.LogRecord) -> str:
     """The record's text; one whose arguments do not fit is kept, as logging would print it unmasked to stderr."""
     try:
         return record.getMessage()
@@ -191,7 +193,7 @@ def configure(folder: Path | None, *, level: str = "INFO", echo_sql: bool = Fals
     file: Path | None = None
     if folder is not None:
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private.folder(folder)
             file = folder / "tradekeep.jsonl"
             handlers.append(_Private(file, maxBytes=5_000_000, backupCount=4))
         except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import threading
 import time
@@ -145,7 +146,8 @@ def _run(task: Task, work: Callable[[Progress], Any]) -> None:
     except Cancelled:
         task.state = "cancelled"
     except Exception as exc:  # noqa: BLE001  # a thread's edge: whatever it is becomes one classified error
-        task.error = classify(exc)
+        # A copy: the original's traceback and causes hold frames, and those hold what the work was given.
+        task.error = copy.copy(classify(exc))
         task.state = "failed"
         logger.warning("task %s failed: %s", task.name, task.error.message, extra={"code": task.error.error_code})
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,22 +19,34 @@ from core.setup.verify import Verification
 from core.setup.wizard import JOURNEY
 from core.tasks import Step
 
+UNLIMITED = 100_000
+
 
 class Terminal:
     """One command's output; as_json: nothing but one object on stdout. Also the Journey of a setup."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._stdout = Console(highlight=False, markup=False, soft_wrap=True)
-        self._stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        # Into a file or a pipe nothing is cut at the width of a terminal that is not there.
+        width = None if sys.stdout.isatty() else UNLIMITED
+        self._stdout = Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._titles = dict(JOURNEY)
 
     def say(self, text: str) -> None:
-        """A line for a person."""
+        """A line for a person, which is no result: progress, a question."""
         self._stderr.print(text)
 
+    def line(self, text: str) -> None:
+        """A line of the result in words; beside JSON it goes to stderr."""
+        (self._stderr if self.as_json else self._stdout).print(text)
+
+    def verdict(self, ok: bool) -> None:
+        """The last line of a result."""
+        self.line("OK" if ok else "Not OK: see above.")
+
     def out(self, text: str) -> None:
-        """A line of the result itself, unless it comes as JSON."""
+        """The result itself where it is text for another program (SQL, paths), unless it comes as JSON."""
         if not self.as_json:
             self._stdout.print(text)
 
@@ -64,28 +77,40 @@ class Terminal:
         for step in result.steps:
             mark = {True: "✓", False: "✗", None: "·"}[step.ok]
             time_text = f" ({duration(step.ms / 1000)})" if step.ms else ""
-            self.say(f"{mark} {step.name}: {step.message}{time_text}")
+            self.line(f"{mark} {step.name}: {step.message}{time_text}")
         if result.error:
-            self.say(f"\n{result.error['why']}\n{result.error['suggested_fix']}")
+            self.line(f"\n{result.error['why']}\n{result.error['suggested_fix']}")
             for number, text in enumerate(result.error["recovery_steps"], start=1):
-                self.say(f"  {number}. {text}")
+                self.line(f"  {number}. {text}")
 
     def verifications(self, lines: Sequence[Verification]) -> None:
         """A line a verification."""
         for line in lines:
             mark = {True: "✓", False: "✗", None: "·"}[line.ok]
-            self.say(f"{mark} {line.name}: {line.message}" + (f" {line.fix}" if line.fix and not line.ok else ""))
+            self.line(f"{mark} {line.name}: {line.message}" + (f" {line.fix}" if line.fix and not line.ok else ""))
 
-    def failed(self, error: TradekeepError) -> None:
-        """The error in the HTTP shape, or in words."""
-        if self.as_json:
-            self._stdout.print(json.dumps({"ok": False, "error": error.as_dict()}, ensure_ascii=False))
-        else:
+    def failed(self, error: TradekeepError, *, beside_json: bool = False) -> None:
+        """The error in words, or in the HTTP shape; beside_json: its message on stderr as well."""
+        if not self.as_json:
             self._stderr.print(explained(error))
+            return
+        self._object({"ok": False, "error": error.as_dict()})
+        if beside_json:
+            self.say(error.message)
 
     def result(self, name: str, ok: bool, value: Any) -> None:
-        """The command's result under its own name."""
+        """The command's result under its own name, where it is wanted as JSON; its words were printed before."""
         if self.as_json:
-            self._stdout.print(json.dumps({"ok": ok, name: value}, ensure_ascii=False, default=str))
-        else:
-            self.say("OK" if ok else "Not OK: see above.")
+            self._object({"ok": ok, name: _rounded(value)})
+
+    def _object(self, answer: dict[str, Any]) -> None:
+        self._stdout.print(json.dumps(answer, ensure_ascii=False, default=str))
+
+
+def _rounded(value: Any, name: str = "") -> Any:
+    """The value with every time in it (ms, duration_ms ...) to the microsecond: more is noise of the clock."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner, str(key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return round(value, 3) if isinstance(value, float) and (name == "ms" or name.endswith("_ms")) else value

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from core import __main__ as command_line
 from core import envfile
-from core.errors import KINDS
+from core.errors import KINDS, TradekeepError
 from core.settings import DatabaseConfig
 from tests.servers import Cluster
 
@@ -23,7 +29,15 @@ def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> 
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
     return subprocess.run(
         [sys.executable, "-m", "core", *arguments],
-        input=stdin, env=variables, capture_output=True, text=True, timeout=120, check=False,
+        input=stdin, env=variables, capture_output=True, text=True, errors="surrogateescape", timeout=120, check=False,
+    )  # fmt: skip
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "core", *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
     )  # fmt: skip
 
 
@@ -54,6 +68,9 @@ def test_setup_on_the_bundled_server_and_again(project: Path) -> None:
         done = run(command, "--json")
         assert done.returncode == 0, done.stderr
         assert answer(done)["ok"] is True
+        times = re.findall(r'"(?:\w+_)?ms": ([\d.e-]+)', done.stdout)
+        assert [text for text in times if float(text) > 0]
+        assert [text for text in times if len(text.partition(".")[2]) > 3] == []
     password = envfile.values(project / ".env.local")["DATABASE_URL"].split(":")[2].split("@")[0]  # type: ignore[union-attr]
     assert password not in first.stdout + first.stderr
 
@@ -81,10 +98,68 @@ def test_setup_without_yes_asks_and_changes_nothing(project: Path, own_cluster: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("nonsense",), ("setup",), ("setup", "--embedded", "--url", "x"), ("test", "--no-such-option")]
+    ("arguments", "said"),
+    [
+        (("nonsense",), "nonsense"),
+        (("setup",), "--embedded or --url"),
+        (("setup", "--embedded", "--url", "x"), "--embedded or --url"),
+        (("test", "--no-such-option"), "--no-such-option"),
+        (("test", "--url", ""), "--url"),
+        (("setup", "--url", "  ", "--yes"), "--url"),
+    ],
 )
-def test_wrong_usage_is_exit_code_2(project: Path, arguments: tuple[str, ...]) -> None:
-    assert run(*arguments).returncode == 2
+def test_wrong_usage_with_json_is_one_object_and_a_message(
+    project: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = run(*arguments, "--json")
+    assert done.returncode == 2
+    found = answer(done)
+    assert found["ok"] is False
+    assert set(found["error"]) == {"error", "message", "details", "retry_after", "error_code"}
+    assert found["error"]["error_code"] == KINDS["config.usage"].code
+    assert said.casefold() in found["error"]["message"].casefold()
+    assert found["error"]["message"] in done.stderr
+
+
+def test_wrong_usage_in_words_shows_no_password_and_leaves_stdout_empty(project: Path) -> None:
+    done = run("check", "postgresql://u:S3cret-planted@h/db")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "python -m core COMMAND --help" in done.stderr
+    assert "S3cret-planted" not in done.stderr
+    assert run().returncode == 2
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "words"])
+def test_ctrl_c_ends_with_exit_code_1_and_no_traceback(project: Path, as_json: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        url = f"postgresql://u:p@127.0.0.1:{listener.getsockname()[1]}/db"
+        process = start("test", "--url", url, *(["--json"] if as_json else []))
+        connection, _ = listener.accept()  # and stay silent: the test of the connection waits now
+        with connection:
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1, stderr
+    assert "Traceback" not in stderr
+    assert KINDS["transient.interrupted"].title in stderr
+    if as_json:
+        assert json.loads(stdout)["error"]["error_code"] == KINDS["transient.interrupted"].code
+    else:
+        assert stdout == ""
+
+
+def test_an_error_that_nobody_expected_is_told_in_the_one_shape(project: Path) -> None:
+    done = run("env", "set", "KEY", "--json", stdin="\udcff", env={"PYTHONIOENCODING": "utf-8:strict"})
+    assert done.returncode == 1
+    assert answer(done)["error"]["error_code"] == KINDS["data.encoding"].code
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_no_type_for_a_switch() -> None:
+    lines = CliRunner().invoke(command_line.app, ["setup", "--help"]).stdout.splitlines()
+    assert [line for line in lines if "--yes" in line and "-y" in line]
+    assert not [line for line in lines if "<bool>" in line and "--help" not in line]
 
 
 def test_without_a_configuration_everything_says_what_to_do(project: Path) -> None:
@@ -109,6 +184,81 @@ def test_migrate_up_status_sql_down(project: Path, pg_database: DatabaseConfig) 
     assert down["migrate"]["current_version"] is None
 
 
+def test_results_in_words_are_on_stdout_and_nothing_else(project: Path, migrated: DatabaseConfig) -> None:
+    envfile.set_values(project / ".env.local", {"DATABASE_URL": migrated.url()})
+    check = run("check")
+    assert check.returncode == 0, check.stdout
+    assert re.search(rf"^connected to .*/{migrated.database} in ", check.stdout, re.MULTILINE)
+    assert "bundled server: absent (It was never started here.)" in check.stdout
+    assert "schema at " in check.stdout
+    verify = run("verify")
+    assert "✓ " in verify.stdout
+    again = run("migrate")
+    assert again.stdout.startswith("0 tables created, 34 already there")
+    for done in (check, verify, again):
+        assert done.stdout.endswith(("OK\n", "Not OK: see above.\n"))
+        assert done.stderr == ""
+    assert "OK" not in run("migrate", "--sql").stdout.splitlines()
+
+
+def test_setup_tells_progress_on_stderr_and_what_it_made_on_stdout(project: Path, own_cluster: Cluster) -> None:
+    url = own_cluster.admin.replace(password=None).url()
+    done = run("setup", "--url", url, "--stdin", "--yes", stdin=own_cluster.password)
+    assert done.returncode == 0, done.stderr
+    assert "roles: trading_owner, trading, trading_viewer" in done.stdout
+    assert str(project / ".env.local") in done.stdout
+    assert done.stdout.endswith("OK\n")
+    assert "✓ Create the tables" in done.stderr
+    assert "✓ Create the tables" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stdin", "value"),
+    [
+        ("a", "a"),
+        ("a\n", "a"),
+        ("a\r\n", "a"),
+        ("\n", ""),
+        (" a b ", " a b "),
+        ("", None),
+        ("a\nb", None),
+        ("a\n\n", None),
+    ],
+)
+def test_value_is_one_line_of_standard_input(monkeypatch: pytest.MonkeyPatch, stdin: str, value: str | None) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    if value is not None:
+        assert command_line._value("KEY") == value
+        return
+    with pytest.raises(TradekeepError) as raised:
+        command_line._value("KEY")
+    assert raised.value.kind == "config.env_value"
+
+
+def test_env_set_refuses_several_lines_and_leaves_the_file_alone(project: Path) -> None:
+    envfile.set_values(project / ".env.local", {"KEY": "old"})
+    before = (project / ".env.local").read_bytes()
+    done = run("env", "set", "KEY", "--json", stdin="first\nsecond\n")
+    assert done.returncode == 1
+    assert "2 lines" in answer(done)["error"]["message"]
+    assert (project / ".env.local").read_bytes() == before
+    assert run("env", "set", "KEY", stdin="\n").returncode == 0
+    assert envfile.values(project / ".env.local") == {"KEY": ""}
+
+
+def test_env_says_that_there_is_no_backup(project: Path) -> None:
+    done = run("env", "backups")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no backups" in done.stderr
+
+
+def test_env_cuts_nothing_in_a_pipe(project: Path) -> None:
+    host = ".".join(["a-very-long-name-of-a-host"] * 7)
+    envfile.set_values(project / ".env.local", {"DATABASE_URL": f"postgresql://u:p@{host}:5432/a:smile:b"})
+    row = next(line for line in run("env", env={"COLUMNS": "40"}).stdout.splitlines() if "DATABASE_URL" in line)
+    assert row.split() == ["DATABASE_URL", f"postgresql://u:***@{host}:5432/a%3Asmile%3Ab", ".env.local"]
+
+
 def test_env_shows_masked_sets_and_restores(project: Path) -> None:
     url = "postgresql://u:S3cret-planted@127.0.0.1:5432/db"
     set_done = run("env", "set", "DATABASE_URL", stdin=url + "\n")
@@ -127,7 +277,7 @@ def test_env_shows_masked_sets_and_restores(project: Path) -> None:
 def test_a_test_of_a_connection_prints_every_step(project: Path, pg_database: DatabaseConfig) -> None:
     good = run("test", "--url", pg_database.url())
     assert good.returncode == 0
-    assert [line.split(":")[0] for line in good.stderr.splitlines()[:3]] == ["✓ resolve", "✓ port", "· tls"]
+    assert [line.split(":")[0] for line in good.stdout.splitlines()[:3]] == ["✓ resolve", "✓ port", "· tls"]
     bad = run("test", "--url", pg_database.replace(port=1).url(), "--json")
     assert bad.returncode == 1
     assert answer(bad)["test"]["error_type"] == "service"

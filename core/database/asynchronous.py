@@ -2,67 +2,86 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import psycopg
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+import sqlalchemy as sa
+from psycopg.errors import _WaitTimeout  # public only as the timeout argument of AsyncConnection.wait
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from core.database.connection import DRIVER_ERRORS, Limits, connect_parameters
+from core.database.capabilities import Capabilities, capabilities
+from core.database.connection import DRIVER_ERRORS, Deadlines, connect_parameters, preflight
 from core.database.database import Base
-from core.resilience import Breaker
-from core.settings import DatabaseConfig
+from core.errors import TradekeepError
+
+
+class _Connection(Deadlines, psycopg.AsyncConnection[Any]):
+    """An asyncio connection whose every wait ends."""
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        limit = self.allowed_s(timeout)
+        try:
+            return await super().wait(gen, interval, limit)
+        except _WaitTimeout:
+            if timeout is not None:
+                raise
+            raise self.overdue(limit) from None
 
 
 class AsyncDatabase(Base):
-    """Database for asyncio callers: the same limits, translation and breaker."""
+    """Database for asyncio callers: the same limits, deadlines, translation and breakers; PostgreSQL only."""
 
-    def __init__(
-        self,
-        config: DatabaseConfig,
-        *,
-        read_only: bool = False,
-        limits: Limits | None = None,
-        breaker: Breaker | None = None,
-    ) -> None:
-        super().__init__(config, read_only=read_only, limits=limits or Limits(), breaker=breaker)
-        parameters = connect_parameters(config, self.limits)
+    backends: ClassVar[tuple[str, ...]] = ("postgresql",)
 
-        async def creator() -> psycopg.AsyncConnection[Any]:
-            return await psycopg.AsyncConnection.connect(**parameters, prepare_threshold=None)
+    @cached_property
+    def engine(self) -> AsyncEngine:
+        """The SQLAlchemy engine, as Database.engine."""
+        options = self.pool_options()
+        engine = create_async_engine("postgresql+psycopg://", async_creator=self._new_connection, **options)
 
-        self.engine = create_async_engine(
-            "postgresql+psycopg://",
-            async_creator=creator,
-            pool_size=self.limits.pool_size,
-            max_overflow=self.limits.max_overflow,
-            pool_timeout=self.limits.pool_timeout_s,
-            pool_recycle=self.limits.pool_recycle_s,
-            pool_pre_ping=True,
-            hide_parameters=True,
-        )
+        @sa.event.listens_for(engine.sync_engine, "checkin")
+        def returned(connection: Any, _record: Any) -> None:
+            if connection is not None:
+                self.release(connection.driver_connection)
+
+        return engine
+
+    async def _new_connection(self) -> _Connection:
+        await asyncio.to_thread(preflight, self.config)
+        parameters = connect_parameters(self.config, self.limits)
+        connection = await _Connection.connect(**parameters, prepare_threshold=None)
+        self.release(connection)
+        self.__dict__.pop("_capabilities", None)
+        return connection
+
+    async def _translated(self, exc: BaseException, begin: float, *, broken: bool) -> TradekeepError:
+        """As Base.translated, which may ask the port and so must not hold up the loop."""
+        return await asyncio.to_thread(self.translated, exc, begin, broken=broken)
 
     @asynccontextmanager
     async def connect(self, *, statement_timeout_s: float | None = -1) -> AsyncIterator[AsyncConnection]:
         """An AsyncConnection in one transaction, as Database.connect."""
-        timeout_s = self.limits.statement_timeout_s if statement_timeout_s == -1 else statement_timeout_s
-        self.breaker.check()
+        self.check()
         begin = time.perf_counter()
         try:
             connection = await self.engine.connect()
         except (*DRIVER_ERRORS, OSError) as exc:
-            error = self.translated(exc, begin)
-            self.breaker.failed(error)
-            raise error from None
-        self.breaker.succeeded()
+            raise (await self._translated(exc, begin, broken=True)) from None
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        timeout_s = self.timeout_s(statement_timeout_s)
         try:
+            self.bind(driver, timeout_s, None)
             await connection.exec_driver_sql(*self.bounds(timeout_s))
+            self.answered()
             yield connection
             await connection.commit()
         except DRIVER_ERRORS as exc:
-            raise self.translated(exc, begin) from None
+            raise (await self._translated(exc, begin, broken=driver.closed)) from None
         finally:
             await connection.close()
 
@@ -79,10 +98,24 @@ class AsyncDatabase(Base):
     async def ping(self) -> float:
         """How long `SELECT 1` takes, in ms. Raises TradekeepError."""
         begin = time.perf_counter()
-        async with self.connect() as connection:
+        async with self.connect(statement_timeout_s=self.ping_timeout_s()) as connection:
             await connection.exec_driver_sql("SELECT 1")
         return (time.perf_counter() - begin) * 1000
 
+    @property
+    def capabilities(self) -> Awaitable[Capabilities]:
+        """What server and role can do: `await database.capabilities`."""
+        return self._read_capabilities()
+
+    async def _read_capabilities(self) -> Capabilities:
+        known: Capabilities | None = self.__dict__.get("_capabilities")
+        if known is None:
+            async with self.connect() as connection:
+                known = await connection.run_sync(lambda inner: capabilities(inner, self.backend))
+            self.__dict__["_capabilities"] = known
+        return known
+
     async def dispose(self) -> None:
         """Close every pooled connection."""
-        await self.engine.dispose()
+        if "engine" in self.__dict__:
+            await self.engine.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 DRIVER_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error, sqlite3.Error, UnicodeError)
 PREFLIGHT_LOCAL_S, PREFLIGHT_REMOTE_S = 0.25, 1.0
+PRE_PING_S = 0.5  # a pooled connection that does not answer within this is replaced
+GRACE_S = 2.0  # how much longer than the server's own statement timeout the client waits for an answer
 
 
 @dataclass(frozen=True)
@@ -73,20 +76,45 @@ def tell(observation: Observation) -> None:
         observer(observation)
 
 
-class Connection(psycopg.Connection[Any]):
-    """A connection whose every wait ends: a stopped server answers to no time-out of its own."""
+class Deadlines:
+    """The ends of a connection's waits: a suspended server answers to no time-out of its own.
 
+    deadline_s: for each wait, None for "as long as it takes". until: for all of them together, as time.monotonic().
+    """
+
+    pgconn: Any
     deadline_s: float | None = None
+    until: float | None = None
+
+    def allowed_s(self, timeout: float | None) -> float | None:
+        """How long the next wait may take; timeout is what its caller asks for."""
+        if timeout is not None:
+            return timeout
+        if self.until is None:
+            return self.deadline_s
+        left_s = max(0.01, self.until - time.monotonic())
+        return left_s if self.deadline_s is None else min(left_s, self.deadline_s)
+
+    def overdue(self, limit: float | None) -> psycopg.Error:
+        """Close the connection, which holds half an answer now; the error to raise."""
+        self.pgconn.finish()
+        if limit is not None and self.deadline_s is not None and limit < self.deadline_s:
+            # The statements before took the time: the server answers, only not fast enough.
+            return psycopg.errors.QueryCanceled("canceling statement due to statement timeout (client deadline)")
+        return psycopg.OperationalError(f"timeout expired: no answer from the server within {limit or 0:g} s")
+
+
+class Connection(Deadlines, psycopg.Connection[Any]):
+    """A connection whose every wait ends."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = timeout if timeout is not None else self.deadline_s
+        limit = self.allowed_s(timeout)
         try:
             return super().wait(gen, interval, limit)
         except _WaitTimeout:
             if timeout is not None:
                 raise
-            self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer from the server within {limit:g} s (client deadline)") from None
+            raise self.overdue(limit) from None
 
 
 def connect_parameters(config: DatabaseConfig, limits: Limits | None = None) -> dict[str, Any]:
@@ -124,17 +152,23 @@ def preflight(config: DatabaseConfig) -> None:
 
 
 @contextmanager
-def session(config: DatabaseConfig, limits: Limits | None = None) -> Iterator[Connection]:
+def session(
+    config: DatabaseConfig, limits: Limits | None = None, *, deadline_s: float | None = -1
+) -> Iterator[Connection]:
     """One psycopg connection in autocommit, for what no transaction may hold (CREATE DATABASE) and for COPY.
 
-    Raises TradekeepError for every driver error inside the block.
+    deadline_s: for each wait; by default the limits' statement timeout and a moment more, None lifts it; the
+    connection's own `deadline_s` can be set in between. Raises TradekeepError for every driver error inside the block.
     """
     limits = limits or Limits()
+    if deadline_s == -1:
+        deadline_s = None if limits.statement_timeout_s is None else limits.statement_timeout_s + GRACE_S
     try:
         preflight(config)
         connection = Connection.connect(**connect_parameters(config, limits), autocommit=True, prepare_threshold=None)
     except (*DRIVER_ERRORS, OSError) as exc:
         raise classify(exc, config) from None
+    connection.deadline_s = deadline_s
     try:
         with connection:
             yield connection

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session
 from core.database.capabilities import Capabilities, capabilities
 from core.database.connection import (
     DRIVER_ERRORS,
+    GRACE_S,
+    PRE_PING_S,
     Connection,
+    Deadlines,
     Limits,
     Observation,
     connect_parameters,
@@ -23,46 +26,24 @@ from core.database.connection import (
 )
 from core.database.sqlite import sqlite_engine
 from core.errors import TradekeepError, classify
-from core.resilience import Breaker
+from core.resilience import LOGIN_TYPES, Breaker
 from core.settings import DatabaseConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
-GRACE_S = 2.0  # how much longer than the server's own statement timeout the client waits for an answer
+PING_TIMEOUT_S = 5.0  # a ping ends also where statements may take as long as they like
+# After these the wait was long, and the next caller's would be: the breaker opens at once.
+SILENT = frozenset({"network.timeout", "service.silent"})
+SILENT_FOR_S = 2.0
 
 
 class Base:
-    """What the sync and the async Database share."""
+    """What the sync and the async Database share: limits, breakers, bounds, translation.
 
-    def __init__(self, config: DatabaseConfig, *, read_only: bool, limits: Limits, breaker: Breaker | None) -> None:
-        self.config, self.read_only, self.limits = config, read_only, limits
-        self.backend = config.backend
-        self.breaker = breaker or Breaker()
+    breaker: the server's, shared by all its roles; failed logins are counted for this role alone.
+    """
 
-    @property
-    def name(self) -> str:
-        """user@host:port/database, safe to show."""
-        return self.config.label
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}{' read only' if self.read_only else ''}>"
-
-    def bounds(self, statement_timeout_s: float | None) -> tuple[str, tuple[str, ...]]:
-        """One statement that bounds this transaction; SET LOCAL, because a pooler refuses start-up options."""
-        ms = "0" if statement_timeout_s is None else str(max(1, round(statement_timeout_s * 1000)))
-        sql, values = "SELECT set_config('statement_timeout', %s, true)", [ms]
-        if self.read_only:
-            sql += ", set_config('transaction_read_only', 'on', true)"
-        return sql, tuple(values)
-
-    def translated(self, exc: BaseException, begin: float) -> TradekeepError:
-        error = classify(exc, self.config)
-        tell(Observation("error", self.name, (time.perf_counter() - begin) * 1000, error))
-        return error
-
-
-class Database(Base):
-    """One database through one role: a lazily made engine, transactions, and what the server can do."""
+    backends: ClassVar[tuple[str, ...]] = ("postgresql", "sqlite")
 
     def __init__(
         self,
@@ -72,30 +53,107 @@ class Database(Base):
         limits: Limits | None = None,
         breaker: Breaker | None = None,
     ) -> None:
-        super().__init__(config, read_only=read_only, limits=limits or Limits(), breaker=breaker)
+        if config.backend not in self.backends:
+            message = f"{type(self).__name__} works with PostgreSQL only, not with {config.label}."
+            raise TradekeepError("config.unsupported", message)
+        self.config, self.read_only, self.limits = config, read_only, limits or Limits()
+        self.backend = config.backend
+        self.breaker = breaker or Breaker()
+        self.login = Breaker(types=LOGIN_TYPES)
+
+    @property
+    def name(self) -> str:
+        """user@host:port/database, safe to show."""
+        return self.config.label
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}{' read only' if self.read_only else ''}>"
+
+    def refusal(self) -> TradekeepError | None:
+        """The error with which a call would be refused now, because server or login just failed."""
+        return self.breaker.refusal() or self.login.refusal()
+
+    def trip(self, error: TradekeepError, for_s: float) -> None:
+        """Refuse calls for that long with this error, where it says that server or login cannot be used."""
+        self.breaker.trip(error, for_s)
+        self.login.trip(error, for_s)
+
+    def pool_options(self) -> dict[str, Any]:
+        """What create_engine is told of the pool; the password is in the creator alone."""
+        return {
+            "pool_size": self.limits.pool_size,
+            "max_overflow": self.limits.max_overflow,
+            "pool_timeout": self.limits.pool_timeout_s,
+            "pool_recycle": self.limits.pool_recycle_s,
+            "pool_pre_ping": True,
+            "pool_use_lifo": True,
+            "hide_parameters": True,
+            "echo": self.limits.echo,
+        }
+
+    def bounds(self, statement_timeout_s: float | None) -> tuple[str, tuple[str, ...]]:
+        """One statement that bounds this transaction; SET LOCAL, because a pooler refuses start-up options.
+
+        The search path is pinned, or a schema that is named like the role would catch our tables.
+        """
+        ms = "0" if statement_timeout_s is None else str(max(1, round(statement_timeout_s * 1000)))
+        sql = "SELECT set_config('statement_timeout', %s, true), set_config('search_path', 'public', true)"
+        if self.read_only:
+            sql += ", set_config('transaction_read_only', 'on', true)"
+        return sql, (ms,)
+
+    def timeout_s(self, asked: float | None) -> float | None:
+        """The statement timeout of a transaction: -1 stands for the limits' own."""
+        return self.limits.statement_timeout_s if asked == -1 else asked
+
+    def ping_timeout_s(self) -> float:
+        """The statement timeout of a ping."""
+        return self.limits.statement_timeout_s or PING_TIMEOUT_S
+
+    def bind(self, driver: Deadlines, timeout_s: float | None, until: float | None) -> None:
+        """Give the waits of this transaction their ends."""
+        driver.deadline_s, driver.until = None if timeout_s is None else timeout_s + GRACE_S, until
+
+    def release(self, driver: Deadlines) -> None:
+        """Back to what holds between transactions, where only the pool's own ping is sent."""
+        driver.deadline_s, driver.until = PRE_PING_S, None
+
+    def check(self) -> None:
+        """Raise the error that opened a breaker, if one is open."""
+        self.breaker.check()
+        self.login.check()
+
+    def answered(self) -> None:
+        """Close the breakers: the server let this role in and answered."""
+        self.breaker.succeeded()
+        self.login.succeeded()
+
+    def translated(self, exc: BaseException, begin: float, *, broken: bool) -> TradekeepError:
+        """The error to raise; where no connection came about or one broke, the breakers hear of it."""
+        error = classify(exc, self.config)
+        tell(Observation("error", self.name, (time.perf_counter() - begin) * 1000, error))
+        if broken:
+            self.breaker.failed(error)
+            self.login.failed(error)
+        if broken and error.kind in SILENT:
+            self.trip(error, SILENT_FOR_S)
+        return error
+
+
+class Database(Base):
+    """One database through one role: a lazily made engine, transactions, and what the server can do."""
 
     @cached_property
     def engine(self) -> sa.Engine:
         """The SQLAlchemy engine; connections are made by `creator`, so that it never knows the password."""
         if self.backend == "sqlite":
             return sqlite_engine(self.config, read_only=self.read_only, echo=self.limits.echo)
-        engine = sa.create_engine(
-            "postgresql+psycopg://",
-            creator=self._new_connection,
-            pool_size=self.limits.pool_size,
-            max_overflow=self.limits.max_overflow,
-            pool_timeout=self.limits.pool_timeout_s,
-            pool_recycle=self.limits.pool_recycle_s,
-            pool_pre_ping=True,
-            pool_use_lifo=True,
-            hide_parameters=True,
-            echo=self.limits.echo,
-        )
+        engine = sa.create_engine("postgresql+psycopg://", creator=self._new_connection, **self.pool_options())
 
         @sa.event.listens_for(engine, "checkin")
-        def short_deadline(connection: Any, _record: Any) -> None:
+        def returned(connection: Any, _record: Any) -> None:
             if connection is not None:
-                connection.deadline_s = self.limits.connect_timeout_s
+                self.release(connection)
 
         return engine
 
@@ -103,41 +161,41 @@ class Database(Base):
         begin = time.perf_counter()
         preflight(self.config)
         connection = Connection.connect(**connect_parameters(self.config, self.limits), prepare_threshold=None)
-        connection.deadline_s = self.limits.connect_timeout_s
+        self.release(connection)
+        # Another server version or role may answer now than at the time of the last connection.
+        self.__dict__.pop("capabilities", None)
         tell(Observation("connect", self.name, (time.perf_counter() - begin) * 1000))
         return connection
 
     @contextmanager
-    def connect(self, *, statement_timeout_s: float | None = -1, force: bool = False) -> Iterator[sa.Connection]:
+    def connect(
+        self, *, statement_timeout_s: float | None = -1, force: bool = False, until: float | None = None
+    ) -> Iterator[sa.Connection]:
         """A Connection in one transaction: committed at the end, rolled back on any error.
 
-        statement_timeout_s: for this transaction; None lifts it (long work). force: try even if the breaker is
-        open. Raises TradekeepError.
+        statement_timeout_s: for this transaction; None lifts it (long work). force: try even if a breaker is open.
+        until: when all statements together must be over, as time.monotonic(). Raises TradekeepError.
         """
-        timeout_s = self.limits.statement_timeout_s if statement_timeout_s == -1 else statement_timeout_s
         if not force:
-            self.breaker.check()
+            self.check()
         begin = time.perf_counter()
         try:
             connection = self.engine.connect()
         except (*DRIVER_ERRORS, OSError) as exc:
-            error = self.translated(exc, begin)
-            self.breaker.failed(error)
-            raise error from None
-        self.breaker.succeeded()
+            raise self.translated(exc, begin, broken=True) from None
+        driver = connection.connection.driver_connection
         try:
             with connection:
-                self._bound(connection, timeout_s)
+                if isinstance(driver, Connection):
+                    timeout_s = self.timeout_s(statement_timeout_s)
+                    self.bind(driver, timeout_s, until)
+                    connection.exec_driver_sql(*self.bounds(timeout_s))
+                self.answered()
                 yield connection
                 connection.commit()
         except DRIVER_ERRORS as exc:
-            raise self.translated(exc, begin) from None
-
-    def _bound(self, connection: sa.Connection, timeout_s: float | None) -> None:
-        driver = connection.connection.driver_connection
-        if isinstance(driver, Connection):
-            driver.deadline_s = None if timeout_s is None else timeout_s + GRACE_S
-            connection.exec_driver_sql(*self.bounds(timeout_s))
+            broken = isinstance(driver, Connection) and driver.closed
+            raise self.translated(exc, begin, broken=broken) from None
 
     @contextmanager
     def begin(self, *, statement_timeout_s: float | None = -1) -> Iterator[Session]:
@@ -154,20 +212,27 @@ class Database(Base):
                 raise
 
     def ask(self, question: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """question(connection, ...), asked once more, invisibly, when a pooled connection turns out to be dead."""
+        """question(connection, ...), asked once more, invisibly, when a pooled connection turns out to be dead.
+
+        Over within one connect and one statement timeout, whatever the server does: no second try after a deadline.
+        """
+        timeout_s = self.limits.statement_timeout_s
+        until = None if timeout_s is None else time.monotonic() + self.limits.connect_timeout_s + timeout_s + GRACE_S
         try:
-            with self.connect() as connection:
+            with self.connect(until=until) as connection:
                 return question(connection, *args, **kwargs)
         except TradekeepError as error:
-            if not (error.retryable and error.error_type in ("service", "transient")):
+            passing = error.retryable and error.error_type in ("service", "transient")
+            late = error.kind in SILENT or (until is not None and time.monotonic() > until)
+            if not passing or late or error.kind == "transient.statement_timeout":
                 raise
-        with self.connect() as connection:
+        with self.connect(until=until) as connection:
             return question(connection, *args, **kwargs)
 
     def ping(self, *, force: bool = False) -> float:
         """How long `SELECT 1` takes, in ms, a connection from the pool included. Raises TradekeepError."""
         begin = time.perf_counter()
-        with self.connect(force=force) as connection:
+        with self.connect(force=force, statement_timeout_s=self.ping_timeout_s()) as connection:
             connection.exec_driver_sql("SELECT 1")
         ms = (time.perf_counter() - begin) * 1000
         tell(Observation("ping", self.name, ms))
@@ -175,7 +240,7 @@ class Database(Base):
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """What server and role can do, read once."""
+        """What server and role can do, read once for as long as the connections last."""
         with self.connect() as connection:
             return capabilities(connection, self.backend)
 

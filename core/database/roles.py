@@ -28,12 +28,13 @@ class Databases:
         """Databases for the configured roles; with one role all three are the same. Raises config errors."""
         if settings.database is None:
             raise settings.error or TradekeepError("config.no_database")
-        limits, breaker = Limits.of(settings), Breaker()
+        limits, breakers = Limits.of(settings), dict[tuple[str, str], Breaker]()
         made: dict[str, Database] = {}
 
         def database(config: DatabaseConfig, *, read_only: bool = False) -> Database:
             key = config.fingerprint()
             if key not in made:
+                breaker = breakers.setdefault((config.host, config.port_text), Breaker())
                 made[key] = Database(config, read_only=read_only, limits=limits, breaker=breaker)
             return made[key]
 
@@ -42,7 +43,12 @@ class Databases:
         reader = database(settings.viewer, read_only=True) if settings.viewer else writer
         return cls(reader=reader, writer=writer, owner=owner)
 
+    @property
+    def used_by_pages(self) -> list[Database]:
+        """Those without which pages cannot be shown, each once: writer and reader."""
+        return list(dict.fromkeys((self.writer, self.reader)))
+
     def dispose(self) -> None:
         """Close all their connections."""
-        for database in {id(d): d for d in (self.reader, self.writer, self.owner)}.values():
+        for database in dict.fromkeys((self.reader, self.writer, self.owner)):
             database.dispose()

@@ -16,7 +16,7 @@ from typing import Any
 import filelock
 import sqlalchemy as sa
 
-from core import models
+from core import private
 from core.database import Database
 from core.demo.seed import SEED, rows
 from core.errors import TradekeepError, classify
@@ -74,7 +74,8 @@ def _config(file: Path) -> DatabaseConfig:
 def _sources() -> bytes:
     """A digest of everything that decides what the rows look like."""
     digest = hashlib.sha256()
-    for folder in (Path(__file__).parent, Path(models.__file__).parent):
+    root = Path(__file__).parents[2]
+    for folder in (root / "core" / "demo", root / "core" / "models", root / "migrations" / "versions"):
         for source in sorted(folder.glob("*.py")):
             digest.update(source.read_bytes())
     return digest.digest()
@@ -89,7 +90,7 @@ def _ensure(file: Path) -> None:
     if file.exists():
         return
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.folder(file.parent)
         with filelock.FileLock(file.parent / "demo.lock", timeout=LOCK_WAIT_S):
             if not file.exists():
                 _make(file)
@@ -111,7 +112,9 @@ def _make(file: Path) -> None:
 
 
 def write(file: Path, tables: Iterable[tuple[sa.Table, list[dict[str, Any]]]]) -> None:
-    """A new SQLite file with the whole schema and these rows."""
+    """A new SQLite file with the whole schema, its revision recorded, and these rows."""
+    from core.schema import migrate  # Alembic takes a while to import, and only this needs it
+
     made = Database(_config(file))
     moments: dict[Any, Any] = {}
     try:
@@ -119,6 +122,7 @@ def write(file: Path, tables: Iterable[tuple[sa.Table, list[dict[str, Any]]]]) -
             Base.metadata.create_all(connection)
             for table, found in tables:
                 _insert(connection, table, found, moments)
+        migrate.stamp(made, "head")
     finally:
         made.dispose()
 

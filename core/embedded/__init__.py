@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
+from core import private
 from core.embedded import data, ports, server
 from core.embedded.place import (
     Place,
@@ -33,7 +35,7 @@ from core.embedded.programs import (
     owner_of,
     server_folder,
 )  # fmt: skip
-from core.errors import TradekeepError
+from core.errors import TradekeepError, classify
 from core.settings import DatabaseConfig, load_settings
 
 __all__ = ["EmbeddedServer", "Status", "available", "client", "start", "status", "stop"]
@@ -126,6 +128,8 @@ def status(*, home: Path | None = None) -> Status:
         found = server.postmaster(place.data_dir)
     except PermissionError as error:
         return Status("unavailable", f"{error.filename} belongs to another user.")
+    except OSError as error:  # a file, or a ring of links, where a folder belongs
+        return Status("unavailable", f"{error.filename or home} cannot be read: {error.strerror or error}.")
     state: State = "stopped"
     if found and found.state in ("ready", "starting"):
         state, reason = ("running", None) if found.state == "ready" else ("starting", "It is starting or recovering.")
@@ -150,22 +154,34 @@ def _locked(home: Path) -> Iterator[None]:
     """One caller at a time, over threads and processes. The lock ends with its process, however that ends."""
     file = home / "server.lock"
     try:
-        if not home.is_dir():
-            make_private_folder(home)
+        private.folder(home)
+        if file.is_symlink():
+            raise OSError(errno.ELOOP, "It is a symbolic link, which could lead anywhere", str(file))
         lock = FileLock(file, timeout=LOCK_WITHIN_S, mode=0o600, poll_interval=0.02, preserve_lock_file=True)
         lock.acquire()
         if owner := owner_of(home):  # root must not lock the user out
-            os.chown(file, owner.uid, owner.gid)
+            os.chown(file, owner.uid, owner.gid, follow_symlinks=False)
     except Timeout as error:
         raise TradekeepError("service.bundled_busy", path=str(file)) from error
     except OSError as error:
-        raise TradekeepError("permission.file", path=str(home), details=str(error)) from error
+        raise _refused(error, home) from error
     try:
         yield
-    except PermissionError as error:
-        raise TradekeepError("permission.file", path=str(error.filename or home), details=str(error)) from error
+    except OSError as error:
+        raise _refused(error, home) from error
     finally:
         lock.release()
+
+
+def _refused(error: OSError, home: Path) -> TradekeepError:
+    """What the file system refuses; a full disk and its like keep their own kind."""
+    found = classify(error)
+    if found.error_type == "resource":
+        return found
+    path = str(error.filename or home)
+    reason = error.strerror or str(error)
+    message = None if isinstance(error, PermissionError) else f"{path} cannot be used: {reason}."
+    return TradekeepError("permission.file", message, path=path, details=str(error))
 
 
 def _launch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -10,8 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from core import private
 from core.embedded.place import Place, make_private_folder, sync_folder, write_private
-from core.embedded.programs import Account, run_as
+from core.embedded.programs import WINDOWS, Account, run_as
 from core.errors import TradekeepError, classify_log
 from core.log import remember_secret
 
@@ -73,13 +75,24 @@ def create(place: Place, account: Account | None, *, program_folder: Path) -> No
         done = run(command, account)
         if done.returncode:
             raise failure(done.stdout + done.stderr, log="initdb")
-        with (new / "data" / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write(f"\ninclude '{OWN_FILE}'\n")
+        _included(new / "data")
         (new / "password").replace(place.password_file)
         (new / "data").rename(place.data_dir)
         sync_folder(place.folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _included(data_dir: Path) -> None:
+    """Let postgresql.conf include our own settings; a link in its place is not followed."""
+    flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    if WINDOWS:
+        handle = os.open(data_dir / "postgresql.conf", flags)
+    else:
+        with private.opened(data_dir) as folder:
+            handle = os.open("postgresql.conf", flags, dir_fd=folder)
+    with os.fdopen(handle, "a", encoding="utf-8") as file:
+        file.write(f"\ninclude '{OWN_FILE}'\n")
 
 
 def run(command: list[Any], account: Account | None) -> subprocess.CompletedProcess[str]:

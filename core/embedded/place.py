@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
+from core import private
 from core.embedded.programs import SYSTEM_FOLDER, WINDOWS, Account, owner_of
 
 LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107  # bytes of sun_path without its NUL
@@ -105,29 +107,40 @@ def _folder_outside(home: Path) -> Path:
 
 
 def make_private_folder(folder: Path, account: Account | None = None) -> None:
-    """Make a folder, and those above it that do not exist, closed to everybody but their owner."""
-    missing = [step for step in (folder, *folder.parents) if not step.exists()]
-    for step in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            step.mkdir(mode=0o700)
-    folder.chmod(0o700)
-    if account:
-        os.chown(folder, account.uid, account.gid)
+    """Make a folder, and those above it that do not exist, closed to everybody but their owner.
+
+    Raises OSError, also for a symbolic link: root must not give away what the server's account points it to.
+    """
+    private.folder(folder)
+    private.narrow(folder, owner=(account.uid, account.gid) if account else None)
 
 
 def write_private(path: Path, text: str, account: Account | None = None) -> None:
-    """Replace a file in one step by one that only its owner can read, whatever the umask."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    """Replace a file in one step by one that only its owner can read, whatever the umask. Raises OSError."""
+    if WINDOWS:
+        _replaced(path, text, None, None)
+        return
+    with private.opened(path.parent) as folder:
+        _replaced(path, text, account, folder)
+
+
+def _replaced(path: Path, text: str, account: Account | None, folder: int | None) -> None:
+    """folder: a handle of the file's folder, in which the names are looked up; None takes them as paths."""
+    target = path.name if folder is not None else str(path)
+    draft = f"{target}-{secrets.token_hex(8)}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    handle = os.open(draft, flags, 0o600, dir_fd=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            if account:
+                os.fchown(file.fileno(), account.uid, account.gid)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        if account:
-            os.chown(name, account.uid, account.gid)
-        Path(name).replace(path)
+        os.replace(draft, target, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=folder)
         raise
 
 

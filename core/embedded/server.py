@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from core import private
 from core.embedded.data import failure, run
 from core.embedded.place import Place, make_private_folder
 from core.embedded.programs import WINDOWS, Account, run_as
@@ -93,9 +94,7 @@ def _spawn(place: Place, account: Account | None, program_folder: Path) -> subpr
         command = [str(program_folder / "pg_ctl"), "start", "-w", "-D", str(place.data_dir)]
         names = ("DETACHED_PROCESS", "CREATE_NEW_PROCESS_GROUP")  # which exist only there
         detached = {"creationflags": sum(getattr(subprocess, name) for name in names)}
-    # O_NOFOLLOW: as root we write in a folder of the server's account.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    output = os.open(place.log_dir / "start.log", flags, 0o600)
+    output = _output(place.log_dir)
     arguments = run_as(account) | detached
     try:
         if account:
@@ -109,6 +108,15 @@ def _spawn(place: Place, account: Account | None, program_folder: Path) -> subpr
         os.close(output)
     _children[process.pid] = process
     return process
+
+
+def _output(log_dir: Path) -> int:
+    """start.log, empty; links are not followed, because as root we write in a folder of the server's account."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    if WINDOWS:
+        return os.open(log_dir / "start.log", flags, 0o600)
+    with private.opened(log_dir) as folder:
+        return os.open("start.log", flags, 0o600, dir_fd=folder)
 
 
 def _await_ready(place: Place, process: subprocess.Popen[bytes], deadline: float) -> Postmaster | None:

@@ -58,13 +58,13 @@ class _Present:
 
 def values(path: Path) -> dict[str, str]:
     """What python-dotenv reads from the file with interpolate=False; empty when there is no file."""
-    data = _present(Path(path)).data
+    data = _present(_named(path)).data
     return values_of(decoded(data)) if data else {}
 
 
 def problems(path: Path) -> list[tuple[int, str]]:
     """Line number and reason of everything in the file that some reader of env files stumbles over."""
-    data = _present(Path(path)).data
+    data = _present(_named(path)).data
     return stumbling_blocks(decoded(data)) if data else []
 
 
@@ -79,7 +79,7 @@ def set_values(path: Path, values: Mapping[str, str | None]) -> Written:
 
 def preview(path: Path, values: Mapping[str, str | None]) -> str:
     """A unified difference of what `set_values` would do, all secrets masked; "" when it would change nothing."""
-    path = Path(path)
+    path = _named(path)
     old = _present(path).data or b""
     return difference(old, changed(old, values, path), path.name)
 
@@ -90,14 +90,14 @@ def prepare(path: Path, values: Mapping[str, str | None]) -> Prepared:
     Until `publish` or `discard` no other writer gets at the file. Usable in a `with` block, which discards what was
     not published. Raises like `set_values`.
     """
-    path = Path(path).absolute()
+    path = _named(path)
     wanted = dict(values)
     return Prepared._begun(path, lambda old: changed(old, wanted, path))
 
 
 def backups(path: Path) -> list[Backup]:
     """The kept versions of the file, newest first."""
-    path = Path(path).absolute()
+    path = _named(path)
     found = []
     with _refusals(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for entry in os.scandir(path.parent / FOLDER):
@@ -110,8 +110,7 @@ def backups(path: Path) -> list[Backup]:
 
 def restore(path: Path, backup: Path) -> Written:
     """Put a kept version back, byte for byte; the present one is backed up first. Raises config.env_file."""
-    path = Path(path).absolute()
-    backup = Path(backup).absolute()
+    path, backup = _named(path), _named(backup)
     if backup.parent != path.parent / FOLDER or not _taken_at(path, backup.name):
         raise TradekeepError("config.env_file", "This is not a backup of the file.", path=path)
     data = _present(backup, follow=False).data
@@ -203,6 +202,14 @@ class Prepared:
 
     def __exit__(self, *exc: object) -> None:
         self.discard()
+
+
+def _named(path: Path) -> Path:
+    """The absolute path. Raises config.env_file for one that no file can have."""
+    if "\0" in str(path):
+        shown = str(path).replace("\0", "␀")
+        raise TradekeepError("config.env_file", "The path contains a NUL character.", path=shown)
+    return Path(path).absolute()
 
 
 def _refuse(path: Path, message: str) -> TradekeepError:

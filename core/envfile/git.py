@@ -30,6 +30,6 @@ def gitignored(path: Path) -> bool | None:
         done = subprocess.run(  # noqa: S603  # a fixed command; the name is one argument after --
             command, cwd=path.parent, capture_output=True, timeout=2, check=False
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     return {0: True, 1: False}.get(done.returncode)

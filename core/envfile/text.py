@@ -92,6 +92,8 @@ def written(key: str, value: str) -> str:
 
     Raises config.env_value where there is none.
     """
+    if not isinstance(key, str) or not isinstance(value, str):
+        raise TradekeepError("config.env_value", f"{key} has a value that is not text.", key=str(key))
     if not _KEY.fullmatch(key):
         raise TradekeepError(
             "config.env_value", "A key may hold only letters, digits and underscores, and no digit first.", key=key

@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from core.log import redact
 
@@ -173,6 +174,11 @@ def _command(step: str, facts: dict[str, object]) -> str:
         return fact if _HARMLESS.fullmatch(fact) else shlex.quote(fact)
 
     def both(found: re.Match[str]) -> str:
-        return value(found["name"], found["quoted"]) if found["name"] else f"{value('host')}:{value('port')}"
+        """A fact, or host and port as a URL has them: IPv6 in brackets, a folder of sockets percent-encoded."""
+        if found["name"]:
+            return value(found["name"], found["quoted"])
+        host = _known(facts, "host") or "HOST"
+        host = f"[{host}]" if ":" in host else quote(host, safe="") if host.startswith("/") else host
+        return f"{host if _HARMLESS.fullmatch(host) else shlex.quote(host)}:{value('port')}"
 
     return _PLACEHOLDER.sub(both, step)

@@ -54,10 +54,11 @@ def classify(
         return TradekeepError("unexpected", details=f"{_name(exc)} (and {_name(failure)} while it was looked at)")
 
 
-def classify_log(text: str) -> TradekeepError:
+def classify_log(text: str | None) -> TradekeepError:
     """Why a server did not start, from its log and the output of pg_ctl; only its last start counts. Never raises."""
-    last = _last_start(str(text)[-LONGEST_LOG:])
-    kind = match.by_log(last) or match.by_log(text[-LONGEST_LOG:]) or "service.start_failed"
+    text = str(text or "")[-LONGEST_LOG:]
+    last = _last_start(text)
+    kind = match.by_log(last) or match.by_log(text) or "service.start_failed"
     facts = {}
     if found := re.search(r"data directory \"([^\"\n]+)\"", last) or _FILE.search(last):
         facts["path"] = found[1]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from core.models import Base
-
-VERSION_TABLE = "alembic_version"
+from core.schema.present import VERSION_TABLE
 
 
 def append_only_tables() -> list[str]:

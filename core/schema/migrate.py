@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +17,16 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, MetaData, event, inspect
-from sqlalchemy.exc import OperationalError
 
 from core.database import Database
 from core.errors import TradekeepError
 from core.models import AREAS, Base
 from core.progress import Report, silent
-from core.schema import grants
+from core.schema import alone, grants, present
+from core.schema.present import VERSION_TABLE
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
-VERSION_TABLE = "alembic_version"
-LOCK = 7_245_001  # the advisory lock's key: every program that migrates this schema takes the same one
-LOCK_WAIT_S = 30.0
 RENDER_WAIT_S = 5.0
-# Alembic keeps its context in module globals: two threads would mix their connections.
-_running = threading.RLock()
 _CREATE_TABLE = re.compile(r'^\s*CREATE TABLE "?(\w+)"?', re.IGNORECASE | re.MULTILINE)
 
 
@@ -49,6 +43,7 @@ class SchemaVersion(BaseModel):
     """Where a database stands. compatible: this installation knows its revision (or it has none yet).
 
     pending: what upgrade would run, oldest first. unmanaged: our tables in a database without a revision.
+    missing: tables that should be there at the newest revision, which is recorded, and are not; upgrade makes them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,10 +53,14 @@ class SchemaVersion(BaseModel):
     migration_needed: bool
     pending: list[Revision] = []
     unmanaged: list[str] = []
+    missing: list[str] = []
 
 
 class InitializationResult(BaseModel):
-    """What an upgrade did; a failed one raises instead and leaves nothing."""
+    """What an upgrade did; a failed one raises instead and leaves nothing.
+
+    success: every table and column of the revision is there; errors names what an upgrade does not change.
+    """
 
     model_config = ConfigDict(frozen=True)
     success: bool
@@ -93,52 +92,77 @@ def _status(connection: Connection) -> SchemaVersion:
     order = _order()
     known = current is None or current in order
     pending = _after(current) if known else []
+    missing = [table for table in expected_tables() if table not in ours] if current == order[-1] else []
     return SchemaVersion(
         current_version=current,
         expected_version=order[-1],
         compatible=known,
-        migration_needed=bool(pending),
+        migration_needed=bool(pending or missing),
         pending=pending,
         unmanaged=ours if current is None else [],
+        missing=missing,
     )
 
 
-def upgrade(db: Database, to: str = "head", *, progress: Report | None = None) -> InitializationResult:
-    """Run the pending revisions up to `to`, and give the roles their rights on what was made.
+def upgrade(
+    db: Database, to: str = "head", *, progress: Report | None = None, lock_wait_s: float | None = None
+) -> InitializationResult:
+    """Run the pending revisions up to `to`, make what is missing at the newest one, and give the roles their rights.
 
     progress(done, total, message) is called for each table; what it raises cancels everything. A second run creates
-    nothing and says so. Raises schema.busy, schema.newer, schema.unmanaged, schema.revision, schema.no_models.
+    nothing and says so. lock_wait_s: longest wait for another migration, default LOCK_WAIT_S.
+    Raises schema.busy, schema.newer, schema.unmanaged, schema.revision, schema.no_models, transient.lock.
     """
     begin = time.perf_counter()
     report = progress or silent
-    with _alone(db) as connection:
-        current, before = _found(connection)
-        _accept(db, current, before)
-        start = _position(current)
-        stop = _position(_resolved(to, current))
-        steps = revisions()[start:stop]
-        total = len(_tables_of(_preview(db.backend, steps[0].down, steps[-1].id))) if steps else len(before)
-        report(0 if steps else total, total, steps[0].title if steps else "The schema is up to date")
-        with _reported(connection, total, report) as created:
-            if steps:
-                _alembic(command.upgrade, steps[-1].id, connection)
-        if connection.dialect.name == "postgresql":
-            grants.apply_derived(connection)
+    created, skipped, errors = alone.run(db, lambda connection: _upgraded(db, connection, to, report), lock_wait_s)
     return InitializationResult(
-        success=True,
+        success=not errors,
         tables_created=created,
-        tables_skipped=before,
-        errors=[],
+        tables_skipped=skipped,
+        errors=errors,
         duration_ms=(time.perf_counter() - begin) * 1000,
     )
 
 
-def downgrade(db: Database, to: str) -> SchemaVersion:
+def _upgraded(db: Database, connection: Connection, to: str, report: Report) -> tuple[list[str], list[str], list[str]]:
+    """The tables that were created and those that were there, and what an upgrade cannot mend."""
+    current, before = _found(connection)
+    _accept(db, current, before)
+    target = _resolved(to, current)
+    steps = revisions()[_position(current) : _position(target)]
+    total = len(_tables_of(_preview(db.backend, steps[0].down, steps[-1].id))) if steps else 0
+    newest = _order()[-1] in (current, target)
+    absent = [] if steps or not newest else [table for table in expected_tables() if table not in before]
+    title = steps[0].title if steps else "Creating what is missing" if absent else "The schema is up to date"
+    total = total + len(absent) or len(before)
+    report(0 if steps or absent else total, total, title)
+    with _reported(connection, total, report) as created:
+        if steps:
+            _alembic(command.upgrade, steps[-1].id, connection)
+        if newest:
+            _complete(connection)
+    if connection.dialect.name == "postgresql":
+        grants.apply_derived(connection)
+    gaps = present.lacking(connection) if newest else {}
+    errors = [f"{table} lacks {', '.join(columns)}: compare it on the Schema page" for table, columns in gaps.items()]
+    return created, before, errors
+
+
+def _complete(connection: Connection) -> None:
+    """Make the tables that the newest revision has and somebody dropped; what is there is not touched."""
+    _current, there = _found(connection)
+    missing = [table for name, table in Base.metadata.tables.items() if name not in there]
+    Base.metadata.create_all(connection, tables=missing, checkfirst=False)
+
+
+def downgrade(db: Database, to: str, *, lock_wait_s: float | None = None) -> SchemaVersion:
     """Undo the revisions after `to` ("base" undoes all); their tables and rows are gone. Gives the new status.
 
-    Raises schema.busy, schema.newer, schema.unmanaged, schema.revision.
+    Raises schema.busy, schema.newer, schema.unmanaged, schema.revision, transient.lock.
     """
-    with _alone(db) as connection:
+
+    def act(connection: Connection) -> SchemaVersion:
         current, ours = _found(connection)
         _accept(db, current, ours)
         target = _resolved(to, current)
@@ -148,17 +172,22 @@ def downgrade(db: Database, to: str) -> SchemaVersion:
             _alembic(command.downgrade, target or "base", connection)
         return _status(connection)
 
+    return alone.run(db, act, lock_wait_s)
 
-def stamp(db: Database, to: str) -> SchemaVersion:
+
+def stamp(db: Database, to: str, *, lock_wait_s: float | None = None) -> SchemaVersion:
     """Record that the tables match revision `to`, without running anything. Gives the new status.
 
-    Raises schema.busy, schema.revision.
+    Raises schema.busy, schema.revision, transient.lock.
     """
-    with _alone(db) as connection:
+
+    def act(connection: Connection) -> SchemaVersion:
         current, _ours = _found(connection)
         target = _resolved(to, current if current in _order() else None)
         _alembic(command.stamp, target or "base", connection, purge=True)
         return _status(connection)
+
+    return alone.run(db, act, lock_wait_s)
 
 
 def sql(db: Database, to: str = "head") -> str:
@@ -240,58 +269,6 @@ def _accept(db: Database, current: str | None, ours: list[str]) -> None:
 
 
 @contextmanager
-def _alone(db: Database) -> Iterator[Connection]:
-    """One transaction in which nobody else migrates this database, neither here nor in another process."""
-    with _one_thread(db, LOCK_WAIT_S), db.connect(statement_timeout_s=None) as connection:
-        if connection.dialect.name == "sqlite":
-            _lock_file(db, connection)
-        else:
-            _lock_database(db, connection)
-        yield connection
-
-
-@contextmanager
-def _one_thread(db: Database | None, wait_s: float) -> Iterator[None]:
-    if not _running.acquire(timeout=wait_s):
-        raise TradekeepError("schema.busy", "Another migration is running in this process.", database=_name(db))
-    try:
-        yield
-    finally:
-        _running.release()
-
-
-def _lock_database(db: Database, connection: Connection) -> None:
-    """Take the advisory lock for this transaction; asked again and again, so that the wait ends without an error.
-
-    Every statement sees what was committed before it, so the revision is read afresh after this.
-    """
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while not connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,)).scalar():
-        if time.monotonic() > deadline:
-            raise TradekeepError("schema.busy", database=_name(db))
-        time.sleep(0.05)
-
-
-def _lock_file(db: Database, connection: Connection) -> None:
-    """Take SQLite's write lock at once: a transaction that reads first cannot wait for it any more."""
-    waits_ms = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(LOCK_WAIT_S * 1000)}")
-    try:
-        connection.exec_driver_sql("COMMIT")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    except OperationalError as exc:
-        if "locked" not in str(exc.orig):
-            raise
-        raise TradekeepError("schema.busy", details=str(exc.orig), database=_name(db)) from None
-    finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {waits_ms}")
-
-
-def _name(db: Database | None) -> str:
-    return "" if db is None else db.name
-
-
-@contextmanager
 def _reported(connection: Connection, total: int, report: Report) -> Iterator[list[str]]:
     """Collect, and report, each table that is created on the connection."""
     created: list[str] = []
@@ -319,7 +296,7 @@ def _preview(backend: str, start: str | None, stop: str) -> str:
     config = _config()
     config.output_buffer = io.StringIO()
     config.attributes["dialect"] = backend
-    with _one_thread(None, RENDER_WAIT_S):
+    with alone.in_one_thread(RENDER_WAIT_S):
         _alembic(command.upgrade, f"{start}:{stop}" if start else stop, None, config, sql=True)
     return config.output_buffer.getvalue()
 

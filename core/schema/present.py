@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from core.database import Database
 from core.models import AREAS, Base
@@ -47,6 +47,18 @@ def tables(db: Database) -> list[TableState]:
         TableState(name=name, area="", state="extra", rows_estimate=live[name].rows, bytes=live[name].bytes)
         for name in extra
     ]
+
+
+def lacking(connection: Connection) -> dict[str, list[str]]:
+    """Expected table -> its columns that are not there, for the tables that are there and lack some."""
+    found = inspect(connection).get_multi_columns()
+    live = {table: {column["name"] for column in columns} for (_schema, table), columns in found.items()}
+    gaps = {
+        table.name: [column.name for column in table.columns if column.name not in live[table.name]]
+        for table in Base.metadata.sorted_tables
+        if table.name in live
+    }
+    return {table: columns for table, columns in gaps.items() if columns}
 
 
 def _state(area: str, name: str, live: _Live | None) -> TableState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -19,6 +20,11 @@ from core.log import MASK, remember_secret
 
 SECRET_OPTIONS = frozenset({"sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 _FIELDS = {"host": "host", "port": "port_text", "dbname": "database", "user": "user", "password": "password"}
+# libpq's variables that say where the database is and who signs in; all others say how to connect.
+PLACE_VARIABLES = (
+    "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE",
+)  # fmt: skip
+DEFAULT_PORT = "5432"
 _FINGERPRINT_KEY = os.urandom(32)
 
 
@@ -29,6 +35,28 @@ def option_variables() -> dict[str, str | None]:
         option.keyword.decode(): option.envvar.decode() if option.envvar else None
         for option in pq.Conninfo.get_defaults()
     }
+
+
+def is_text(value: str) -> bool:
+    """Whether the text can be written as UTF-8: a lone half of a surrogate pair cannot.
+
+    Asked, not tried where it is refused: the exception holds the whole text, and would hang on the refusal.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def loopback(host: str) -> bool:
+    """Whether a host's name or address means this machine over TCP."""
+    if host.lower() in ("localhost", "localhost.", "ip6-localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _encoded(text: str) -> str:
@@ -81,12 +109,8 @@ class DatabaseConfig(BaseModel):
                     f"The {name} contains a NUL character, which PostgreSQL cannot take.",
                     part=name,
                 )
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise TradekeepError(
-                    "config.connection_string", f"The {name} is not valid Unicode text.", part=name
-                ) from None
+            if not is_text(value):
+                raise TradekeepError("config.connection_string", f"The {name} is not valid Unicode text.", part=name)
         if self.backend == "postgresql" and (unknown := sorted(set(self.options) - set(option_variables()))):
             raise TradekeepError(
                 "config.connection_string", f'"{unknown[0]}" is not an option of PostgreSQL.', part=unknown[0]
@@ -174,12 +198,15 @@ class DatabaseConfig(BaseModel):
         return params | self.options
 
     def _in_url(self) -> list[str]:
-        """The options that only the URL can carry, or the one that it carries best: sslmode first."""
+        """The options that only the URL can carry, or the one that it carries best: sslmode first.
+
+        What says where the database is belongs to its URL: a variable of its own could stay behind an old one.
+        """
         variables = option_variables()
-        homeless = [key for key in self.options if variables[key] is None]
+        homeless = [key for key in self.options if variables[key] in (None, *PLACE_VARIABLES)]
         if homeless or self._empty_password():
             return homeless
-        return [key for key in ("sslmode", "hostaddr", "options", *sorted(self.options)) if key in self.options][:1]
+        return [key for key in ("sslmode", "options", *sorted(self.options)) if key in self.options][:1]
 
     def _empty_password(self) -> bool:
         return self.password is not None and not self.password.get_secret_value()
@@ -260,11 +287,32 @@ class DatabaseConfig(BaseModel):
         return hashlib.blake2b(values, key=_FINGERPRINT_KEY, digest_size=16).hexdigest()
 
     def same_login(self, other: DatabaseConfig | None) -> bool:
-        """Whether both mean the same role of the same database, whatever their options."""
-        return other is not None and all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("backend", "host", "port_text", "database", "user", "password")
-        )
+        """Whether both mean the same role of the same database by the same way; 5432 is the port where none is given.
+
+        localhost, 127.0.0.1 and ::1 are different here: the server's rules may treat them differently.
+        """
+        return other is not None and self._login_key() == other._login_key()
+
+    def _login_key(self) -> tuple[object, ...]:
+        fields = [getattr(self, name) for name in ("backend", "host", "database", "user", "password")]
+        places = [self.options.get(name, "") for name in ("hostaddr", "service")]
+        return (*fields, *places, self._port())
+
+    def same_server(self, other: DatabaseConfig | None) -> bool:
+        """Whether both mean the same server: every name of loopback is one host, 5432 the port where none is given."""
+        return other is not None and self._server_key() == other._server_key()
+
+    def _server_key(self) -> tuple[object, ...]:
+        if self.backend == "sqlite":
+            return (self.backend, self.database)
+        hosts = (self.options.get("hostaddr") or self.host).split(",")
+        ports = self._port().split(",")
+        ports = ports * len(hosts) if len(ports) == 1 else [port or DEFAULT_PORT for port in ports]
+        named = ["localhost" if loopback(host) else host.lower() for host in hosts]
+        return (self.backend, tuple(zip(named, ports, strict=False)), self.options.get("service", ""))
+
+    def _port(self) -> str:
+        return self.port_text or ("" if self.backend == "sqlite" or "service" in self.options else DEFAULT_PORT)
 
     def replace(self, **changes: Any) -> DatabaseConfig:
         """A copy with some fields changed, checked like a new one."""

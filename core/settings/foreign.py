@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote, unquote, unquote_plus
 
 from core.errors import TradekeepError
-from core.settings.config import DatabaseConfig
+from core.settings.config import DatabaseConfig, is_text
 from core.settings.uri import cut
 
 Reader = Callable[[str], DatabaseConfig]
@@ -108,8 +108,7 @@ def from_sqlite(text: str) -> DatabaseConfig:
         raise refusal("A SQLite URL has no host: write sqlite:///file or sqlite:////folder/file.", "host")
     if query:
         raise refusal("Options after the ? of a SQLite URL are not supported.", "options")
-    try:
-        name = unquote(path[1:], errors="strict")
-    except UnicodeDecodeError:
-        raise refusal("The path is not valid UTF-8 text once its %XX are decoded.", "path") from None
+    name = unquote(path[1:], errors="surrogateescape")
+    if not is_text(name):
+        raise refusal("The path is not valid UTF-8 text once its %XX are decoded.", "path")
     return DatabaseConfig(backend="sqlite", database="" if name == ":memory:" else name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import stat
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from core import envfile
 from core.errors import TradekeepError
-from core.settings.config import DatabaseConfig
+from core.settings.config import DatabaseConfig, loopback
 from core.settings.settings import ENVIRONMENT, ConfigIssue, Settings, sources_of
 from core.settings.settings import _issue as issue
 from core.settings.variables import VARIABLES
@@ -42,16 +41,7 @@ def issues_of(settings: Settings) -> list[ConfigIssue]:
 def is_local(config: DatabaseConfig) -> bool:
     """Whether the connection stays on this machine: a socket, or loopback addresses only."""
     hosts = (config.options.get("hostaddr") or config.host).split(",")
-    return all(_loopback(host) for host in hosts)
-
-
-def _loopback(host: str) -> bool:
-    if not host or host.startswith(("/", "@")) or host.lower() in ("localhost", "localhost.", "ip6-localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
+    return all(not host or host.startswith(("/", "@")) or loopback(host) for host in hosts)
 
 
 def _connection_issues(settings: Settings, name: str, config: DatabaseConfig) -> Iterator[ConfigIssue]:

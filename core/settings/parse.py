@@ -11,7 +11,7 @@ from psycopg import pq
 
 from core.errors import TradekeepError
 from core.log import remember_secret
-from core.settings.config import DatabaseConfig, option_variables
+from core.settings.config import DatabaseConfig, is_text, option_variables
 from core.settings.foreign import NOT_POSTGRESQL, from_jdbc, from_sqlalchemy, from_sqlite, refusal
 from core.settings.psql import from_command, is_command
 from core.settings.uri import cut
@@ -47,10 +47,8 @@ def parse_connection(text: str) -> DatabaseConfig:
         raise refusal(f"The connection string is longer than {LONGEST:,} characters.")
     if "\0" in text:
         raise refusal("The connection string contains a NUL character, which PostgreSQL cannot take.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise refusal("The connection string is not valid Unicode text.") from None
+    if not is_text(text):
+        raise refusal("The connection string is not valid Unicode text.")
     if text.startswith("jdbc:"):
         return from_jdbc(text, parse_libpq)
     if driver := _DRIVER.match(text):
@@ -138,7 +136,13 @@ def _uri_problems(text: str) -> Iterator[tuple[str, str]]:
         if " " in name.strip(" ") or " " in value.strip(" "):
             yield f"{where} contains a blank; a blank is written %20.", where
         if name.strip(" ") not in option_variables():
-            yield _unknown_option(name.strip(" "), where), where
+            harmless = _harmless(text[: uri.query_at], uri.query)
+            yield _unknown_option(name.strip(" "), where, named=harmless), where
+
+
+def _harmless(before: str, query: str) -> bool:
+    """Whether nothing after the "?" can be a piece of the password: what stands before it is whole."""
+    return "@" not in query and ("@" in before or ":" not in before.partition("://")[2].partition("/")[0])
 
 
 def _keyword_problems(text: str) -> Iterator[tuple[str, str]]:
@@ -175,11 +179,12 @@ def _keyword_problems(text: str) -> Iterator[tuple[str, str]]:
             at = re.compile(r"(?:[^\s\\]|\\.)*", re.S).match(text, at).end()  # type: ignore[union-attr]  # may be empty
 
 
-def _unknown_option(name: str, where: str) -> str:
-    """Names the option only if it is a known word or close to one: it could also be the tail of a password."""
+def _unknown_option(name: str, where: str, *, named: bool = False) -> str:
+    """Names the option only if it is a known word, or where it cannot be the tail of a password."""
     if name in _FOREIGN_OPTIONS:
         return f'"{name}" is not an option of PostgreSQL: {_FOREIGN_OPTIONS[name]}.'
-    close = difflib.get_close_matches(name, option_variables(), n=1, cutoff=0.75)
+    subject = f'"{name}"' if named and re.fullmatch("[A-Za-z_]{1,30}", name) else where
+    close = difflib.get_close_matches(name.lower(), option_variables(), n=1, cutoff=0.6 if subject != where else 0.75)
     if close:
-        return f"{where} is not an option of PostgreSQL; did you mean {close[0]}?"
-    return f"{where} is not an option of PostgreSQL."
+        return f"{subject} is not an option of PostgreSQL; did you mean {close[0]}?"
+    return f"{subject} is not an option of PostgreSQL."

@@ -14,15 +14,14 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from core import envfile
 from core.errors import TradekeepError
 from core.log import MASK, remember_secret
-from core.settings.config import DatabaseConfig, option_variables
+from core.settings.config import PLACE_VARIABLES, DatabaseConfig, option_variables
 from core.settings.parse import parse_connection
 from core.settings.variables import VARIABLES, Variable
 
 FILES = (".env.tradekeep", ".env.local", ".env")
 ENVIRONMENT = "environment"
 DEFAULT = "default"
-# What of libpq's own variables says where the database is and who signs in; the others are options.
-_PLACE = ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSERVICE", "PGPASSFILE")
+ARGUMENT = "argument"
 
 
 class ConfigIssue(BaseModel):
@@ -89,7 +88,7 @@ class Settings(BaseModel):
         return self.project / ".env.tradekeep"
 
     def source_of(self, name: str) -> str:
-        """Where a variable's value comes from: "environment", a file's name, or "default"."""
+        """Where a variable's value comes from: "argument", "environment", a file's name, or "default"."""
         return self.sources.get(name, DEFAULT)
 
     def shown(self) -> dict[str, dict[str, str]]:
@@ -152,10 +151,10 @@ def load_settings(project: Path | None = None) -> Settings:
     In TRADEKEEP_ENV=testing without a DATABASE_URL the database is the SQLite file testing.sqlite under home.
     """
     found: list[ConfigIssue] = []
-    folder = Path(project or environment().get("TRADEKEEP_PROJECT", "").strip() or Path.cwd()).expanduser().absolute()
+    folder, source = _project(project, found)
     sources = sources_of(folder, found)
     values: dict[str, Any] = {"home": default_home()}
-    origin: dict[str, str] = {}
+    origin = {} if source == DEFAULT else {"TRADEKEEP_PROJECT": source}
     for variable in VARIABLES:
         name, text = _first(sources, variable)
         if not text or variable.field in ("project", "database", "owner", "viewer"):
@@ -173,6 +172,20 @@ def load_settings(project: Path | None = None) -> Settings:
     return Settings(**values, project=folder, sources=origin, found=tuple(found))
 
 
+def _project(given: Path | None, found: list[ConfigIssue]) -> tuple[Path, str]:
+    """The project's folder and its source; one that can be no folder's name becomes an issue, and a default is used."""
+    variable = next(variable for variable in VARIABLES if variable.field == "project")
+    candidates = ((ARGUMENT, str(given or "")), (ENVIRONMENT, environment().get(variable.name, "").strip()))
+    for source, text in candidates:
+        if not text:
+            continue
+        try:
+            return variable.read(text), source
+        except ValueError as reason:
+            found.append(_bad_value(variable, source, str(reason)))
+    return Path.cwd(), DEFAULT
+
+
 def _issue(severity: Literal["error", "warning", "info"], component: str, message: str, fix: str) -> ConfigIssue:
     return ConfigIssue(severity=severity, component=component, message=message, suggested_fix=fix)
 
@@ -187,7 +200,7 @@ def _bad_value(variable: Variable, source: str, reason: str) -> ConfigIssue:
 
 
 def _place(source: str) -> str:
-    return "the environment" if source == ENVIRONMENT else source
+    return {ENVIRONMENT: "the environment", ARGUMENT: "the argument"}.get(source, source)
 
 
 def _first(sources: list[Source], variable: Variable) -> tuple[str, str]:
@@ -214,7 +227,8 @@ def _connections(sources: list[Source], origin: dict[str, str], found: list[Conf
             elif variable.field == "database" and any(
                 separate.get(key) for key in ("PGHOST", "PGSERVICE", "PGDATABASE")
             ):
-                origin[variable.name] = next(s.name for s in sources if any(s.values.get(key) for key in _PLACE))
+                givers = (source.name for source in sources if any(source.values.get(key) for key in PLACE_VARIABLES))
+                origin[variable.name] = next(givers)
                 config = _from_variables(separate)
             else:
                 continue
@@ -239,19 +253,25 @@ def _text(sources: list[Source], name: str) -> str:
 
 def _from_variables(separate: Mapping[str, str]) -> DatabaseConfig:
     keywords = {variable: keyword for keyword, variable in option_variables().items() if variable}
-    return DatabaseConfig.from_params({keywords[name]: separate[name] for name in _PLACE if name in separate})
+    return DatabaseConfig.from_params({keywords[name]: separate[name] for name in PLACE_VARIABLES if name in separate})
 
 
 def _completed(config: DatabaseConfig, separate: Mapping[str, str], runtime: DatabaseConfig | None) -> DatabaseConfig:
     """The config with the options that stand in keys of their own, where it has none of the same name.
 
-    An owner or viewer of another server than the runtime's gets nothing; a password belongs only to its own user.
+    Those that say where the database is and who signs in complete only a URL that names no server: they may be left
+    over from an older one. An owner or viewer of another server than the runtime's gets nothing.
     """
-    if config.backend == "sqlite" or (runtime and (runtime.host, runtime.port_text) != (config.host, config.port_text)):
+    if config.backend == "sqlite" or (runtime and not config.same_server(runtime)):
         return config
     keywords = {variable: keyword for keyword, variable in option_variables().items() if variable}
-    options = {keywords[name]: text for name, text in separate.items() if name not in _PLACE}
+    options = {keywords[name]: text for name, text in separate.items() if name not in PLACE_VARIABLES}
     config = config.replace(options=options | config.options)
-    if config.password is None and "PGPASSWORD" in separate and config.user == separate.get("PGUSER", config.user):
-        return config if runtime else config.replace(password=separate["PGPASSWORD"])
-    return config
+    if runtime or config.host or {"hostaddr", "service"} & config.options.keys():
+        return config
+    # A URL without a host: libpq too would take the rest of the place from its variables.
+    left = {keywords[name]: separate[name] for name in PLACE_VARIABLES if name in separate}
+    own = config.libpq_params()
+    if "user" in own and own["user"] != left.get("user", own["user"]):
+        left.pop("password", None)  # a password belongs only to its own user
+    return DatabaseConfig.from_params(left | own)

@@ -135,10 +135,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("DB_STATEMENT_TIMEOUT_S", "statement_timeout_s", _seconds(0, 86400), 5.0, "s",
              "Longest time of a reading statement; 0 for no limit."),
     Variable("DB_INIT_TIMEOUT_S", "init_timeout_s", _seconds(1, 86400), 30.0, "s",
-             "Longest time of the start-up until demo or error is shown."),
+             "Longest wait for another process that changes the schema."),
     Variable("DB_RETRY_ATTEMPTS", "retry_attempts", _whole(1, 100), 5, "tries", "Tries of the start-up's connection."),
     Variable("DB_RETRY_DELAY_S", "retry_delay_s", _seconds(0, 600), 1.0, "s",
              "Wait before the second try; doubled before each further one."),
     Variable("AUTO_REPAIR", "auto_repair", _yes_no, False, "yes or no",
-             "Create a missing table without asking when a page needs it."),
+             "Reserved: to create a missing table without asking; nothing reads it yet."),
 )  # fmt: skip

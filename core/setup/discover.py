@@ -29,6 +29,10 @@ STATES = {
     "closed": "not_postgres",
 }
 
+ORDER = (*dict.fromkeys(STATES.values()), "stopped", "refused")
+BUNDLED = "bundled server"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 class Server(BaseModel):
     """One server, or what sits where one was looked for; start_command only where it is stopped."""
@@ -45,13 +49,18 @@ class Server(BaseModel):
 
 
 def servers(
-    *, timeout_s: float = 1.0, hosts: Sequence[str] = ("localhost",), ports: Sequence[int] | None = None
+    *,
+    timeout_s: float = 1.0,
+    hosts: Sequence[str] = ("localhost",),
+    ports: Sequence[int] | None = None,
+    home: Path | None = None,
 ) -> list[Server]:
     """Every server found, those that accept connections first; all places are asked at the same time.
 
-    Ports that refuse are left out: nothing is there. An installed Debian cluster that is down is "stopped".
+    A port that refuses is left out, unless it was asked for in `ports`. An installed Debian cluster and the bundled
+    server of `home` (default TRADEKEEP_HOME) are listed as "stopped" when they are down.
     """
-    bundled = embedded.status()
+    bundled = embedded.status(home=home)
     wanted = list(ports) if ports is not None else [*PORTS, *([bundled.port] if bundled.port else [])]
     places = [(host, port, "port") for host in hosts for port in dict.fromkeys(wanted)]
     if ports is None:
@@ -61,26 +70,44 @@ def servers(
         answers = list(pool.map(lambda place: probe(place[0], place[1], timeout_s=timeout_s), places))
     found: dict[tuple[str, int], Server] = {}
     for (host, port, how), answer in zip(places, answers, strict=True):
-        server = _server(host, port, how, answer)
+        server = _server(host, port, how, answer, asked=ports is not None)
         if server is not None:
             found[host, port] = server
     for cluster in clusters:
         _merge(found, cluster)
-    if bundled.state == "running" and ("localhost", bundled.port or 0) in found:
-        known = found["localhost", bundled.port or 0]
-        found["localhost", bundled.port or 0] = known.model_copy(
-            update={"version": bundled.version, "found_by": [*known.found_by, "bundled server"]}
-        )
-    order = ["accepting", *STATES.values(), "stopped"]
-    return sorted(found.values(), key=lambda server: (order.index(server.state), server.port, server.host))
+    if bundled.port in wanted:
+        _merge_bundled(found, bundled, hosts)
+    return sorted(found.values(), key=lambda server: (ORDER.index(server.state), server.port, server.host))
 
 
-def _server(host: str, port: int, how: str, answer: Answer) -> Server | None:
+def _server(host: str, port: int, how: str, answer: Answer, *, asked: bool) -> Server | None:
     state = STATES.get(answer.state)
+    if state is None and asked:  # a host without a name or a way to it says as little as a silent one
+        state = "refused" if answer.state == "refused" else "silent"
     if state is None:
         return None
     socket = f"{host}/.s.PGSQL.{port}" if how == "socket" else None
     return Server(host=host, port=port, socket=socket, state=state, found_by=[how], detail=answer.message or "")
+
+
+def _merge_bundled(found: dict[tuple[str, int], Server], bundled: embedded.Status, hosts: Sequence[str]) -> None:
+    """Mark the bundled server where it answers; list it as stopped where it does not and its port is free."""
+    local = [host for host in hosts if host in LOOPBACK]
+    if not local or bundled.port is None:
+        return
+    place = (local[0], bundled.port)
+    known = found.get(place)
+    if bundled.state in ("running", "starting") and known is not None:
+        found[place] = known.model_copy(update={"version": bundled.version, "found_by": [*known.found_by, BUNDLED]})
+    elif bundled.state == "stopped" and (known is None or known.state == "refused"):
+        found[place] = Server(
+            host=place[0],
+            port=place[1],
+            state="stopped",
+            version=bundled.version,
+            found_by=[BUNDLED],
+            detail=bundled.reason or "",
+        )
 
 
 def _sockets() -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 
 from core.settings import DatabaseConfig
@@ -22,35 +23,108 @@ STEPS = (
 )
 NAMES = tuple(name for name, _title in STEPS)
 SECRET_KEPT_S = 900.0
+TASKS = ("setup_local", "setup_start", "setup_test", "setup_roles", "setup_schema", "setup_verify")
 
 
 @dataclass
 class Draft:
-    """What was typed and found so far; in the process's memory only. The password is dropped after 15 minutes."""
+    """What was typed and found so far; in the process's memory only. Secrets are dropped after 15 quiet minutes."""
 
-    way: str = ""  # "": nothing chosen yet, "local": bundled server, "server": one's own
+    way: str = ""  # "": what is configured, "choose": the two ways, "local": bundled server, "server": one's own
     at: str = ""  # the step that somebody went back to, "" for the first that is not done
     server: DatabaseConfig | None = None
     login: DatabaseConfig | None = None
     tested: ConnectionResult | None = None
     database: str = "trading"
-    made: Provisioned | None = None
+    made: Provisioned | None = None  # with passwords, only until they stand in the files
+    made_database: str = ""  # what `made` came to, for good
     written: bool = False
     verifications: list[Verification] = field(default_factory=list)
+    verified_at: float | None = None  # unix seconds
     touched: float = field(default_factory=time.monotonic)
+    kept_s: float = SECRET_KEPT_S
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    tests: int = 0
+    _timer: threading.Timer | None = field(default=None, repr=False)
+
+    def task(self, name: str) -> str:
+        """The name of this draft's own task of that kind, so that nobody takes the result of another server."""
+        return f"{name}:{self.id}.{self.tests}" if name == "setup_test" else f"{name}:{self.id}"
 
     def touch(self) -> None:
-        """Note that somebody is at work; forget the login if nobody was for 15 minutes."""
-        now = time.monotonic()
-        if now - self.touched > SECRET_KEPT_S:
+        """Note that somebody is at work; forget the secrets if nobody was for 15 minutes."""
+        if time.monotonic() - self.touched > self.kept_s:
             self.forget_secrets()
-        self.touched = now
+        self.touched = time.monotonic()
+        self._watch()
+
+    def sign_in(self, login: DatabaseConfig) -> None:
+        """Take a login for the next test; what an earlier one found no longer counts."""
+        self.login, self.tested, self.at = login, None, ""
+        self.tests += 1
+        self.touch()
+
+    def choose(self, server: DatabaseConfig) -> None:
+        """Take a server; a password that was typed for another one is not sent to it."""
+        self.server, self.tested, self.at = server, None, ""
+        if self.login is not None:
+            kept = self.login.password if same_server(self.login, server) else None
+            if kept is None and self.login.password is not None:
+                self.at = "login"
+            self.login = server.replace(user=self.login.user, password=kept, database=self.login.database)
+        self.tests += 1
+
+    def take_tested(self, number: int, result: ConnectionResult) -> None:
+        """Keep what the test of that number found, unless another one was begun since."""
+        if number == self.tests:
+            self.tested = result
+
+    def take_made(self, made: Provisioned) -> None:
+        """Keep what provisioning made until it stands in the files."""
+        self.made, self.made_database = made, made.runtime.database
+        self.touch()
+
+    def take_verified(self, lines: list[Verification]) -> None:
+        """Keep the verification with its time."""
+        self.verifications, self.verified_at = lines, time.time()
+
+    def settle(self) -> None:
+        """The logins stand in the files: keep labels only."""
+        self.written, self.at = True, ""
+        tested = self.tested
+        self.forget_secrets()
+        self.tested = tested
 
     def forget_secrets(self) -> None:
-        """Drop the admin's password; what was made with it stays."""
+        """Drop every password; what was not written yet is made again by whoever signs in again."""
         if self.login is not None and self.login.password is not None:
             self.login = self.login.replace(password=None)
             self.tested = None
+        self.made = None
+        if not self.written:
+            self.made_database = ""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def _secret(self) -> bool:
+        return self.made is not None or (self.login is not None and self.login.password is not None)
+
+    def _watch(self) -> None:
+        """Have the secrets dropped in time even if nobody comes back."""
+        if self._secret and self._timer is None:
+            left_s = max(0.01, self.touched + self.kept_s - time.monotonic())
+            self._timer = threading.Timer(left_s, self._quiet)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _quiet(self) -> None:
+        self._timer = None
+        if time.monotonic() - self.touched >= self.kept_s:
+            self.forget_secrets()
+        else:
+            self._watch()
 
 
 @dataclass(frozen=True)
@@ -78,8 +152,35 @@ def draft(actor: str = "local") -> Draft:
 def start_over(actor: str = "local") -> Draft:
     """Forget the draft and begin a new one."""
     with _lock:
+        old = _drafts.get(actor)
         _drafts[actor] = Draft()
-        return _drafts[actor]
+    if old is not None:
+        old.forget_secrets()
+    return draft(actor)
+
+
+def same_server(one: DatabaseConfig, other: DatabaseConfig) -> bool:
+    """Whether both mean the same host and port."""
+    return (one.host or "localhost", one.port_text or "5432") == (other.host or "localhost", other.port_text or "5432")
+
+
+def view(of: Draft, *, configured: bool, mode: str, ready: bool, current: bool) -> str:
+    """What the page shows: ways, steps, done, away, or looking while it is not known yet.
+
+    configured: a database stands in the configuration. mode, ready: what the watcher says. current: it says that
+    of this configuration, not of an earlier one.
+    """
+    if of.way == "choose":
+        return "ways"
+    if of.way == "server" and not of.written:
+        return "steps"
+    if not configured:
+        return "ways"
+    if not current:
+        return "looking"
+    if mode == "connected":
+        return "done" if ready else "steps"
+    return "away" if mode in ("connecting", "down") else "looking"
 
 
 def steps(of: Draft, configured: DatabaseConfig | None, *, connected: bool, schema_ready: bool) -> list[StepState]:
@@ -87,12 +188,12 @@ def steps(of: Draft, configured: DatabaseConfig | None, *, connected: bool, sche
 
     configured: what the env files give; connected, schema_ready: what the watcher found with it.
     """
-    real = configured if of.way == "" or of.written else None
+    real = configured if of.way != "server" or of.written else None
     done = {
         "server": of.server is not None or real is not None,
         "login": of.login is not None or real is not None,
         "test": (of.tested is not None and of.tested.success) or (real is not None and connected),
-        "roles": of.made is not None or (real is not None and connected),
+        "roles": bool(of.made_database) or (real is not None and connected),
         "config": of.written or real is not None,
         "schema": bool(real) and connected and schema_ready,
         "verify": passed(of.verifications),
@@ -125,7 +226,7 @@ def _summaries(of: Draft, real: DatabaseConfig | None) -> dict[str, str]:
     shown = of.server or real
     login = of.login or real
     place = f"{shown.host or 'localhost'}:{shown.port_text or '5432'}" if shown else ""
-    database = of.made.runtime.database if of.made else real.database if real else of.database
+    database = of.made_database or (real.database if real else of.database)
     return {
         "server": place,
         "login": f"as {login.user}" if login else "",

@@ -167,6 +167,8 @@ def _revision(database: Database) -> Verdict:
     found = migrate.status(database)
     if not found.compatible:
         return False, f"revision {found.current_version} is unknown to this version", "Update Tradekeep."
+    if found.missing:
+        return True, f"at {found.current_version}; the missing tables are named below", ""
     if found.migration_needed:
         return False, f"at {found.current_version or 'nothing yet'}, expected {found.expected_version}", _UPGRADE
     return True, f"at {found.current_version}", ""

@@ -226,6 +226,8 @@ def _complete(settings: Settings, journey: Journey, made: Provisioned, written: 
         with journey.step("schema") as step:
             schema = create_tables(databases, journey)
             step.message = f"{len(schema.tables_created)} created, {len(schema.tables_skipped)} already there"
+            if not schema.success:
+                step.state, step.message = "failed", "; ".join(schema.errors)
         with journey.step("verify") as step:
             lines = verify.verify(databases, progress=journey)
             bad = [line for line in lines if not line.ok]

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from core import state
 from core.database import Database
 from core.errors import TradekeepError
-from core.resilience import CONNECTION_TYPES
+from core.resilience import SERVER_TYPES
 
 P = ParamSpec("P")
 T = TypeVar("T")
 ENTRIES = 512
-AWAY = CONNECTION_TYPES | {"transient", "resource"}
+AWAY = SERVER_TYPES | {"transient", "resource"}
+OUTAGE = ("connecting", "down")
+LOOK_S = 1.0  # how long the watcher is waited for, to say whether this is an outage
+GLANCE_S = 0.1  # how often one who waits for another's answer looks whether there will be none
 
 
 @dataclass
@@ -48,7 +52,8 @@ def cached(*, ttl: float) -> Callable[[Callable[Concatenate[Database, P], T]], C
     """Wrap function(database, ...) so that it is called at most once in ttl seconds, for all sessions.
 
     The key holds the database's fingerprint, so another connection never sees these rows. While the database is
-    away the last good answer is given, and `oldest_stale` tells its age; without one the error is raised.
+    away the last good answer is given, and `oldest_stale` tells its age; without one the error is raised. Nobody
+    waits for a database that is known to be away, and an error of this role or of the question itself is raised.
     """
 
     def wrap(function: Callable[Concatenate[Database, P], T]) -> Callable[Concatenate[Database, P], T]:
@@ -60,16 +65,23 @@ def cached(*, ttl: float) -> Callable[[Callable[Concatenate[Database, P], T]], C
                 return fresh.value
             with _lock:
                 gate = _asking.setdefault(key, threading.Lock())
-            with gate:  # one asks, the others wait for its answer
+            while not gate.acquire(timeout=GLANCE_S):  # one asks, the others wait for its answer
+                if (refusal := database.refusal()) is not None:
+                    return _last_good(key, database, refusal).value
+            try:
                 fresh = _fresh(key, ttl)
                 if fresh is not None:
                     return fresh.value
+                if (refusal := database.refusal()) is not None:
+                    return _last_good(key, database, refusal).value
                 try:
                     value = function(database, *args, **kwargs)
                 except TradekeepError as error:
-                    return _last_good(key, error).value
+                    return _last_good(key, database, error).value
                 _keep(key, value)
                 return value
+            finally:
+                gate.release()
 
         return call
 
@@ -91,14 +103,24 @@ def _keep(key: tuple[Any, ...], value: Any) -> None:
             _asking.pop(old, None)
 
 
-def _last_good(key: tuple[Any, ...], error: TradekeepError) -> _Entry:
+def _last_good(key: tuple[Any, ...], database: Database, error: TradekeepError) -> _Entry:
     with _lock:
         entry = _entries.get(key)
-    if entry is None or error.error_type not in AWAY:
+    if entry is None or error.error_type not in AWAY or not _is_away(database):
         raise error
     age_s = time.monotonic() - entry.at
     _stale.age_s = max(age_s, getattr(_stale, "age_s", 0.0))
     return entry
+
+
+def _is_away(database: Database) -> bool:
+    """Whether this is an outage, as the status says or is about to say: old data must not stand under "Connected"."""
+    if state.status().mode in OUTAGE:
+        return True
+    if database.breaker.refusal() is not None:
+        state.refresh()  # the page met it first
+        return True
+    return state.refresh(LOOK_S).mode in OUTAGE
 
 
 def oldest_stale() -> float | None:

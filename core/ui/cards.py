@@ -10,6 +10,8 @@ from core.errors import TradekeepError
 from core.state import Status
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:])")
+# GFM makes links of these even where they are escaped; an empty span between their parts is neither seen nor copied.
+_LINK = re.compile(r"@|www(?=\\\.)|\\:(?=//)", re.I)
 _COMMAND = re.compile(r"^(?P<text>.*?): (?P<command>[\w./~$\"'\\-]+(?: .*)?[^.])$", re.S)
 BADGES = {
     "connected": ("Connected", "green", ":material/check_circle:"),
@@ -24,7 +26,7 @@ BADGES = {
 
 def text(value: object) -> str:
     """A value as markdown that shows exactly its characters: no links, images or emphasis from data."""
-    return _MARKUP.sub(r"\\\1", str(value))
+    return _LINK.sub(r"\g<0>:small[]", _MARKUP.sub(r"\\\1", str(value)))
 
 
 def badge(status: Status) -> None:

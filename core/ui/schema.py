@@ -10,21 +10,22 @@ from core import state
 from core.database import Database
 from core.format import count, size
 from core.schema import migrate
-from core.schema.migrate import Revision, SchemaVersion
+from core.schema.migrate import InitializationResult, Revision, SchemaVersion
 from core.schema.present import TableState
-from core.setup import wizard
 from core.ui import cards, work
 from core.ui.cache import cached, clear
 
 UPGRADE = "schema_upgrade"
 sql_of = cached(ttl=3600)(migrate.sql)
-WORDS = {"present": "present", "missing": "missing", "extra": "not ours", "incomplete": "columns missing"}
+# Worst first.
+WORDS = {"missing": "missing", "incomplete": "columns missing", "present": "present", "extra": "not ours"}
 ICONS = {
     "present": ":green[:material/check_circle:]",
     "missing": ":red[:material/error:]",
     "incomplete": ":orange[:material/warning:]",
     "extra": ":gray[:material/help:]",
 }
+SIGNS = {"missing": "✕", "incomplete": "△", "present": "✓", "extra": "?"}  # a cell of a table shows no icons
 
 
 def condition(table: TableState) -> str:
@@ -39,13 +40,19 @@ def sentence(tables: list[TableState], found: SchemaVersion) -> str:
     if not found.compatible:
         return f"The database has revision {found.current_version}, which this version of Tradekeep does not know."
     if found.unmanaged:
-        return f"{count(len(found.unmanaged), 'table')} of ours were made by hand: no revision is recorded."
+        verb = "was" if len(found.unmanaged) == 1 else "were"
+        return f"{count(len(found.unmanaged), 'table')} of ours {verb} made by hand: no revision is recorded."
     if counts["missing"] == expected:
         return "The database is empty: none of the tables is there yet."
-    if counts["missing"] or counts["incomplete"]:
-        return f"{counts['missing']} of {count(expected, 'table')} are missing, {counts['incomplete']} lack columns."
+    parts = []
+    if missing := counts["missing"]:
+        parts.append(f"{missing} of {count(expected, 'table')} {'is' if missing == 1 else 'are'} missing")
+    if incomplete := counts["incomplete"]:
+        parts.append(f"{count(incomplete, 'table')} {'lacks' if incomplete == 1 else 'lack'} columns")
+    if parts:
+        return f"{', and '.join(parts)}."
     if found.migration_needed:
-        return f"All tables are there; {count(len(found.pending), 'revision')} to go."
+        return f"All {count(expected, 'table')} are there; {count(len(found.pending), 'revision')} to go."
     return f"All {count(expected, 'table')} are there, at the newest revision {found.current_version}."
 
 
@@ -60,7 +67,7 @@ def counts(tables: list[TableState]) -> None:
 
 
 def table_list(tables: list[TableState]) -> None:
-    """Every table with area, state, what differs, rows (estimated) and size."""
+    """Every table with state, what differs, rows (estimated), size and area; damaged ones first."""
     chosen = st.segmented_control(
         "Show", ["All", "Differences"], default="All", key="schema_show", label_visibility="collapsed"
     )
@@ -68,6 +75,9 @@ def table_list(tables: list[TableState]) -> None:
     if not rows:
         cards.empty("No difference: every table is as expected.", icon=":material/verified:")
         return
+    rank = list(WORDS)
+    if any(condition(table) in rank[:2] for table in rows):
+        rows = sorted(rows, key=lambda table: rank.index(condition(table)))
     differ = any(table.missing_columns or table.extra_columns for table in rows)
     st.dataframe(
         [_row(table, differ) for table in rows],
@@ -82,12 +92,14 @@ def table_list(tables: list[TableState]) -> None:
 
 
 def _row(table: TableState, differ: bool) -> dict[str, str]:
-    row = {"Table": table.name, "Area": table.area or "not ours", "State": WORDS[condition(table)]}
+    state = condition(table)
+    row = {"Table": table.name, "State": f"{SIGNS[state]} {WORDS[state]}"}  # a phone shows the first columns only
     if differ:
         missing = [f"missing {name}" for name in table.missing_columns]
         row["Columns that differ"] = ", ".join(missing + [f"extra {name}" for name in table.extra_columns])
     row["Rows"] = "" if table.rows_estimate is None else f"~{table.rows_estimate:,}"
     row["Size"] = "" if table.bytes is None else size(table.bytes)
+    row["Area"] = table.area or "not ours"
     return row
 
 
@@ -97,26 +109,34 @@ def upgrade(found: SchemaVersion) -> None:
     if work.running(UPGRADE):
         return
     if task is not None and task.state == "done":
-        made = task.result
-        st.success(
-            f"{count(len(made.tables_created), 'table')} created, {len(made.tables_skipped)} were already there.",
-            icon=":material/check_circle:",
-        )
+        _show_result(task.result)
     if not found.migration_needed or not found.compatible:
         return
-    label = "Upgrade" if found.current_version else "Create the tables"
+    label = "Create what is missing" if found.missing else "Upgrade" if found.current_version else "Create the tables"
     if st.button(label, type="primary", key="schema_upgrade_button"):
-        databases = state.databases()
+        databases, wait_s = state.databases(), state.settings().init_timeout_s
 
         def run(progress: work.Progress) -> object:
-            made = wizard.create_tables(databases, progress)
+            made = migrate.upgrade(databases.owner, progress=progress, lock_wait_s=wait_s)
             clear()
             state.refresh(3.0)
             return made
 
         state.tasks().forget(UPGRADE)
-        work.begin(UPGRADE, "Creating the tables", run)
+        upgrades = found.pending and found.current_version
+        work.begin(UPGRADE, "Upgrading the schema" if upgrades else "Creating the tables", run)
         st.rerun()
+
+
+def _show_result(made: InitializationResult) -> None:
+    there = len(made.tables_skipped)
+    verb = "was" if there == 1 else "were"
+    told = f"{count(len(made.tables_created), 'table')} created, {there} {verb} already there."
+    if made.success:
+        st.success(told, icon=":material/check_circle:")
+        return
+    left = "".join(f"\n- {cards.text(error)}" for error in made.errors)
+    st.warning(f"{told} Columns are still missing, which an upgrade does not change:{left}", icon=":material/warning:")
 
 
 def history(db: Database, found: SchemaVersion, revisions: list[Revision]) -> None:

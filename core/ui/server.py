@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.api import security
 from core.errors import classify
-from core.log import redact
+from core.log import message_of, redact
 from core.ui.cards import error_card
 
 logger = logging.getLogger(__name__)
@@ -38,9 +38,12 @@ def clean_logs() -> None:
 
 def _redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
     record = logging.LogRecord(*args, **kwargs)
-    text = record.getMessage()
+    try:
+        text, fits = record.getMessage(), True
+    except (TypeError, ValueError, KeyError):  # the library's own mistake: its caller must not suffer from it
+        text, fits = message_of(record), False
     clean = redact(text)
-    if clean != text:
+    if clean != text or not fits:
         record.msg, record.args = clean, ()
     if record.exc_info:
         record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())

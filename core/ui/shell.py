@@ -10,6 +10,7 @@ from core.ui import cards
 from core.ui.page import SETUP
 
 EVERY_S = 3
+_BREAK = "\u200b"  # a line may end here; without it a long name is cut anywhere
 
 
 def foot() -> None:
@@ -32,9 +33,14 @@ def _connection() -> None:
     with st.container(key="shell_foot", border=True):
         cards.badge(status)
         if status.label:
-            st.caption(cards.text(status.label))
+            st.caption(_breakable(status.label))
         if status.latency_ms is not None:
             st.caption(f"PostgreSQL {status.server_version} · {duration(status.latency_ms / 1000)}")
         elif status.mode in ("demo", "misconfigured"):
             st.caption("No database is configured." if status.mode == "demo" else "The configuration cannot be read.")
         st.page_link(SETUP, label="Connection and setup", icon=":material/build:")
+
+
+def _breakable(label: str) -> str:
+    """The label as text whose lines end after @ and / rather than within a name."""
+    return cards.text(label).replace("@", f"@{_BREAK}").replace("/", f"/{_BREAK}")

@@ -41,8 +41,17 @@ def ended(name: str) -> Task | None:
             show_steps(task.steps)
         cards.error_card(task.error)
     if task.state == "cancelled":
-        st.markdown(":material/cancel: Cancelled. What was finished before is kept.")
+        _cancelled(task)
     return task
+
+
+def _cancelled(task: Task) -> None:
+    kept = [step.title for step in task.steps if step.state in ("done", "skipped")]
+    if kept:
+        st.markdown(f":material/cancel: Cancelled. Done before, and kept: {cards.text('; '.join(kept))}.")
+        show_steps(task.steps)
+    else:
+        st.markdown(f":material/cancel: Cancelled: {cards.text(task.title)}. No step of it had been finished.")
 
 
 def running(name: str) -> bool:

@@ -210,3 +210,50 @@ def test_the_project_folder_can_be_changed(
     visitor.fill("Folder", str(elsewhere)).click("Use this folder")
     visitor.wait_for(str(elsewhere))
     visitor.open("/setup").wait_for(str(elsewhere))
+
+
+def test_a_mistyped_server_is_corrected_on_the_second_try(
+    own_cluster: Cluster, start_app: Callable[..., App], window: Callable[..., Visitor]
+) -> None:
+    visitor = window(start_app()).open("/setup").click("Use my server")
+    visitor.fill("Host", "127.0.0.1").fill("Port", "1").click("Continue")
+    visitor.wait_for("What to do")
+    visitor.fill("Port", "70000").click("Continue")
+    visitor.wait_for("This is not a port")
+    visitor.fill("Port", str(own_cluster.port)).click("Continue")
+    visitor.wait_for("Database to sign in to")
+    visitor.click("Start over")
+    visitor.wait_for("Start a local PostgreSQL")
+
+
+def test_the_local_way_asks_before_it_replaces_a_url(
+    start_app: Callable[..., App], window: Callable[..., Visitor]
+) -> None:
+    app = start_app()
+    text = "DATABASE_URL=postgresql://prod:S3cret-planted@127.0.0.1:1/prod?nonsense=1\n"
+    (app.project / ".env.local").write_text(text)
+    visitor = window(app).open("/setup")
+    visitor.click(START)
+    visitor.wait_for("Replace the present DATABASE_URL?")
+    assert "S3cret-planted" not in visitor.page.content()
+    visitor.click("Keep it")
+    visitor.page.get_by_role("dialog").wait_for(state="detached")
+    visitor.click(START)
+    visitor.page.get_by_role("dialog").wait_for()
+    visitor.page.keyboard.press("Escape")
+    visitor.page.get_by_role("dialog").wait_for(state="detached")
+    visitor.open("/setup")
+    assert visitor.page.get_by_role("dialog").count() == 0
+    assert (app.project / ".env.local").read_text() == text
+
+
+def test_a_label_is_never_a_link(start_app: Callable[..., App], window: Callable[..., Visitor]) -> None:
+    app = start_app()
+    url = "postgresql://prod:S3cret-planted@www.example.invalid/prod"
+    (app.project / ".env.local").write_text(f"DATABASE_URL={url}\n")
+    visitor = window(app).open("/")
+    visitor.wait_for("www.example.invalid")
+    visitor.open("/setup").wait_for("Try again now")
+    foreign = "a[href^=mailto], a[href*='example']"
+    assert visitor.page.locator(foreign).count() == 0
+    assert "prod@www.example.invalid" in visitor.page.locator("body").inner_text().replace("\u200b", "")

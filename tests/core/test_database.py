@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from core.database import AsyncDatabase, Database, Databases, Limits, Observation, observe, session
 from core.errors import TradekeepError
+from core.resilience import Breaker
 from core.settings import DatabaseConfig, load_settings
 from tests.servers import Cluster
 
@@ -74,7 +75,7 @@ def test_a_suspended_server_ends_the_wait_on_the_client_side(own_cluster: Cluste
             database.ping()
     finally:
         own_cluster.resume()
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 5
     assert caught.value.error_type in ("service", "network", "transient")
     database.breaker.succeeded()
     assert database.ask(one) == 1
@@ -185,3 +186,145 @@ def test_without_a_configuration_the_error_says_what_to_do(home) -> None:  # typ
     with pytest.raises(TradekeepError) as caught:
         Databases.from_settings(load_settings())
     assert caught.value.kind == "config.no_database"
+
+
+def test_a_question_to_a_suspended_server_ends_once_and_the_next_caller_does_not_wait(own_cluster: Cluster) -> None:
+    database = Database(own_cluster.admin)
+    assert database.ask(one) == 1
+    own_cluster.suspend()
+    try:
+        begin = time.monotonic()
+        with pytest.raises(TradekeepError):
+            database.ask(one)
+        first_s = time.monotonic() - begin
+        begin = time.monotonic()
+        with pytest.raises(TradekeepError):
+            database.ask(one)
+        second_s = time.monotonic() - begin
+    finally:
+        own_cluster.resume()
+    assert first_s < 5
+    assert second_s < 0.2
+    database.dispose()
+
+
+def test_a_question_has_one_deadline_for_all_its_statements(pg_database: DatabaseConfig) -> None:
+    database = Database(pg_database, limits=Limits(connect_timeout_s=0.1, statement_timeout_s=0.5))
+
+    def slow(connection: sa.Connection) -> None:
+        for _ in range(20):
+            connection.exec_driver_sql("SELECT pg_sleep(0.4)")
+
+    begin = time.monotonic()
+    with pytest.raises(TradekeepError) as caught:
+        database.ask(slow)
+    assert time.monotonic() - begin < 4
+    assert caught.value.kind == "transient.statement_timeout"
+    assert database.refusal() is None
+    database.dispose()
+
+
+def test_a_connection_that_breaks_in_the_middle_counts_for_the_breaker(own_cluster: Cluster) -> None:
+    database = Database(own_cluster.admin)
+    database.breaker = Breaker(failures=1)
+    with pytest.raises(TradekeepError) as caught, database.connect() as connection:
+        own_cluster.stop("immediate")
+        connection.exec_driver_sql("SELECT 1")
+    assert caught.value.error_type == "service"
+    assert database.refusal() is not None
+    database.dispose()
+
+
+def test_a_wrong_password_of_one_role_does_not_shut_out_the_others(pg_database: DatabaseConfig) -> None:
+    shared = Breaker()
+    good = Database(pg_database, breaker=shared)
+    bad = Database(pg_database.replace(password="not-the-password"), breaker=shared)
+    for _ in range(3):
+        with pytest.raises(TradekeepError):
+            bad.ping()
+    assert bad.refusal() is not None
+    assert good.refusal() is None
+    assert good.ask(one) == 1
+    good.dispose()
+
+
+def test_a_ping_ends_also_without_a_statement_timeout(own_cluster: Cluster) -> None:
+    database = Database(own_cluster.admin, limits=Limits(statement_timeout_s=None))
+    with database.connect(statement_timeout_s=database.ping_timeout_s()) as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.deadline_s is not None
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "5s"
+    own_cluster.suspend()
+    try:
+        with pytest.raises(TradekeepError):
+            database.ping()
+    finally:
+        own_cluster.resume()
+    database.dispose()
+
+
+def test_an_autocommit_session_ends_on_a_suspended_server(own_cluster: Cluster) -> None:
+    begin = time.monotonic()
+    try:
+        with (
+            pytest.raises(TradekeepError) as caught,
+            session(own_cluster.admin, Limits(statement_timeout_s=0.1)) as connection,
+        ):
+            own_cluster.suspend()
+            connection.execute("SELECT 1")
+    finally:
+        own_cluster.resume()
+    assert time.monotonic() - begin < 5
+    assert caught.value.retryable
+    with session(own_cluster.admin, deadline_s=None) as connection:
+        assert connection.deadline_s is None
+
+
+def test_a_schema_named_like_the_role_does_not_catch_the_tables(pg_database: DatabaseConfig) -> None:
+    database = Database(pg_database)
+    with database.connect() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA postgres")
+    with database.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE where_am_i (a int)")
+        found = "SELECT schemaname FROM pg_tables WHERE tablename = 'where_am_i'"
+        assert connection.exec_driver_sql(found).scalar_one() == "public"
+    database.dispose()
+
+
+def test_capabilities_are_read_again_after_a_reconnect(cluster: Cluster, pg_database: DatabaseConfig) -> None:
+    name = pg_database.database
+    cluster.sql("CREATE ROLE grows LOGIN PASSWORD 'grows-pw'")
+    database = Database(cluster.config(name, user="grows", password="grows-pw"))
+    assert not database.capabilities.create_role
+    cluster.sql("ALTER ROLE grows CREATEROLE")
+    database.dispose()
+    database.ping()
+    assert database.capabilities.create_role
+    database.dispose()
+    cluster.sql("DROP ROLE grows")
+
+
+def test_async_ends_its_waits_and_knows_its_server(own_cluster: Cluster) -> None:
+    async def journey() -> tuple[float, TradekeepError]:
+        database = AsyncDatabase(own_cluster.admin, limits=Limits(statement_timeout_s=0.2))
+        assert (await database.capabilities).superuser
+        with pytest.raises(TradekeepError) as caught:
+            async with database.connect() as connection:
+                own_cluster.suspend()
+                begin = time.monotonic()
+                await connection.exec_driver_sql("SELECT 1")
+        took_s = time.monotonic() - begin
+        own_cluster.resume()
+        await database.dispose()
+        return took_s, caught.value
+
+    took_s, error = asyncio.run(journey())
+    assert took_s < 5
+    assert error.retryable
+
+
+def test_async_refuses_sqlite(migrated_sqlite: DatabaseConfig) -> None:
+    with pytest.raises(TradekeepError) as caught:
+        AsyncDatabase(migrated_sqlite)
+    assert caught.value.error_type == "config"

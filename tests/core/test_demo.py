@@ -21,6 +21,7 @@ from core.database import Database
 from core.errors import TradekeepError
 from core.models import Base, TradingBot
 from core.models.base import Exact
+from core.schema import migrate
 from core.settings import DatabaseConfig
 
 NOW = datetime(2024, 5, 17, 13, 7, 22, 345678, tzinfo=UTC)
@@ -290,3 +291,19 @@ def test_home_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file where the folder would be")
     with pytest.raises(TradekeepError):
         demo.database(tmp_path / "home")
+
+
+def test_demo_is_at_the_newest_revision(shared: Database) -> None:
+    found = migrate.status(shared)
+    assert (found.current_version, found.migration_needed) == (found.expected_version, False)
+    assert (found.unmanaged, found.missing) == ([], [])
+
+
+def test_folders_of_the_demo_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        demo.database(tmp_path / "new" / "home").dispose()
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "new", tmp_path / "new" / "home", tmp_path / "new" / "home" / "demo"):
+        assert folder.stat().st_mode & 0o777 == 0o700

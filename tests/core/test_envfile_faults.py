@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -250,3 +251,27 @@ def test_folder_of_backups_must_be_a_folder(path: Path, tmp_path: Path) -> None:
     with refused(path, "config"):
         envfile.set_values(path, {"K": "1"})
     assert names(elsewhere) == []
+
+
+def test_path_with_nul_is_refused_by_everything(tmp_path: Path) -> None:
+    path = tmp_path / ".e\0nv"
+    for act in (
+        lambda: envfile.set_values(path, {"K": "1"}),
+        lambda: envfile.preview(path, {"K": "1"}),
+        lambda: envfile.values(path),
+        lambda: envfile.backups(path),
+        lambda: envfile.restore(tmp_path / ".env", path),
+    ):
+        with pytest.raises(TradekeepError) as caught:
+            act()
+        assert caught.value.kind == "config.env_file"
+    (tmp_path / ".git").mkdir()
+    assert envfile.gitignored(path) is None
+
+
+@pytest.mark.parametrize("values", [{"K": 5}, {"K": b"x"}, {"K": ["x"]}, {5: "x"}], ids=str)
+def test_value_that_is_no_text_is_refused(path: Path, values: dict[Any, Any]) -> None:
+    path.write_text("K=old\n")
+    with refused(path, "config"):
+        envfile.set_values(path, values)
+    assert path.read_text() == "K=old\n"

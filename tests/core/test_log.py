@@ -228,3 +228,15 @@ def test_statements_are_shown_only_when_asked_for_and_masked(folder: Path) -> No
     configure(folder)
     logging.getLogger("sqlalchemy.engine").info("SELECT 2")
     assert [json.loads(line)["message"] for line in file.read_text("utf-8").splitlines()] == ["SELECT '***'"]
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777], ids=oct)
+def test_every_folder_above_the_log_is_private(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        assert configure(tmp_path / "new" / "home" / "logs")
+    finally:
+        os.umask(before)
+        configure(None)
+    for folder in (tmp_path / "new", tmp_path / "new" / "home", tmp_path / "new" / "home" / "logs"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700

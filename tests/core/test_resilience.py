@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import TradekeepError
-from core.resilience import Breaker, retried
+from core.resilience import LOGIN_TYPES, Breaker, retried
 
 REFUSED = TradekeepError("service.refused", host="h", port=1)
 
@@ -84,3 +84,37 @@ def test_errors_of_the_data_never_open_the_breaker() -> None:
     breaker.failed(TradekeepError("config.no_database"))
     breaker.check()
     assert breaker.state == "closed"
+
+
+def test_only_errors_of_its_types_open_a_breaker() -> None:
+    server, login = Breaker(failures=1), Breaker(types=LOGIN_TYPES, failures=1)
+    for breaker in (server, login):
+        breaker.failed(TradekeepError("auth.password"))
+    assert (server.state, login.state) == ("closed", "open")
+
+
+def test_a_tripped_breaker_stays_open_for_its_time_and_no_failure_shortens_it() -> None:
+    clock = Clock()
+    breaker = Breaker(failures=2, wait_s=1, clock=clock)
+    breaker.trip(REFUSED, 10)
+    assert breaker.state == "open"
+    breaker.failed(REFUSED)
+    clock.now = 9.9
+    refusal = breaker.refusal()
+    assert refusal is not None
+    assert refusal.kind == "service.refused"
+    with pytest.raises(TradekeepError):
+        breaker.check()
+    breaker.succeeded()
+    assert breaker.refusal() is None
+    breaker.trip(TradekeepError("config.no_database"), 10)
+    breaker.check()
+
+
+def test_refusals_share_neither_error_nor_trace() -> None:
+    breaker, error = Breaker(failures=1), TradekeepError("service.refused")
+    breaker.failed(error)
+    with pytest.raises(TradekeepError) as caught:
+        breaker.check()
+    assert caught.value is not breaker.refusal()
+    assert error.__traceback__ is None

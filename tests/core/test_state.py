@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,6 +112,143 @@ def test_another_project_folder_is_kept_over_a_restart(project: Path, tmp_path: 
     assert chosen.project == tmp_path.resolve()
     state.stop()
     assert state.settings().project == tmp_path.resolve()
+
+
+@pytest.mark.parametrize("folder", ["", "  ", "~nosuchuser/x", "a\0b", "x" * 5000, "missing", "file", Path("")])
+def test_what_is_no_folder_is_refused(project: Path, folder: str | Path) -> None:
+    (project / "file").touch()
     with pytest.raises(TradekeepError) as caught:
-        state.use_project(tmp_path / "missing")
+        state.use_project(folder)
     assert caught.value.kind == "config.project"
+    assert len(caught.value.message) < 1000
+
+
+def test_a_new_project_does_not_show_the_status_of_the_old_one(
+    project: Path, pg_database: DatabaseConfig, tmp_path: Path
+) -> None:
+    configure(project, pg_database)
+    wait_for(lambda status: status.mode == "connected")
+    state.use_project(tmp_path)
+    assert state.status().label == ""
+    wait_for(lambda status: status.mode == "demo")
+
+
+@pytest.mark.parametrize("attempt", [0, 1, 3, 5_000])
+@pytest.mark.parametrize("delay_s", [0.0, 1.0, 3600.0])
+def test_the_pause_is_never_nothing_and_never_long(project: Path, attempt: int, delay_s: float) -> None:
+    configured = state.settings().model_copy(update={"retry_delay_s": delay_s})
+    assert 0.25 <= state._pause_s(Status(mode="down", attempt=attempt), configured) <= 15
+
+
+def test_the_watcher_outlives_a_home_that_cannot_be_used(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRADEKEEP_HOME", str(tmp_path / "file" / "home"))
+    assert wait_for(lambda status: status.mode == "down").error is not None
+    assert "watcher" in watchers()
+
+
+def watchers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "watcher"]
+
+
+def test_a_look_that_began_before_the_call_is_not_its_answer() -> None:
+    watcher = state._Watcher()
+    watcher.begin()
+    caller = threading.Thread(target=watcher.look, args=(10.0,))
+    caller.start()
+    assert watcher.kick.wait(5)
+    watcher.schema_read = watcher.begun
+    watcher.end()
+    caller.join(0.1)
+    assert caller.is_alive()
+    watcher.begin()
+    assert watcher.schema_wanted > watcher.schema_read
+    watcher.end()
+    caller.join(5)
+    assert not caller.is_alive()
+
+
+def test_stopping_during_a_look_and_starting_again_leaves_one_watcher(project: Path, own_cluster: Cluster) -> None:
+    configure(project, own_cluster.admin)
+    own_cluster.suspend()
+    try:
+        state.start()
+        time.sleep(0.3)
+        state.stop()
+        state.start()
+        deadline = time.monotonic() + 10
+        while len(watchers()) > 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(watchers()) == 1
+    finally:
+        own_cluster.resume()
+    wait_for(lambda status: status.mode == "connected")
+
+
+def test_pages_are_refused_at_once_while_the_watcher_finds_no_server(project: Path, own_cluster: Cluster) -> None:
+    configure(project, own_cluster.admin)
+    wait_for(lambda status: status.mode == "connected")
+    own_cluster.suspend()
+    try:
+        wait_for(lambda status: status.mode == "down", within_s=30)
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            begin = time.monotonic()
+            with pytest.raises(TradekeepError):
+                state.databases().reader.ask(lambda connection: None)
+            assert time.monotonic() - begin < 0.3
+            time.sleep(0.1)
+    finally:
+        own_cluster.resume()
+    wait_for(lambda status: status.mode == "connected")
+    state.databases().reader.ask(lambda connection: None)
+
+
+def test_a_viewer_that_may_not_sign_in_is_seen(project: Path, pg_database: DatabaseConfig) -> None:
+    configure(project, pg_database)
+    viewer = pg_database.replace(user="nobody-here")
+    envfile.set_values(project / ".env.tradekeep", {"DATABASE_VIEWER_URL": viewer.url()})
+    found = wait_for(lambda status: status.mode == "down")
+    assert found.error is not None
+    assert found.error.error_type == "auth"
+    assert state.databases().writer.refusal() is None
+    assert state.databases().reader.refusal() is not None
+
+
+def test_the_bundled_server_is_started_again_whenever_it_is_killed(
+    project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "WAKE_EVERY_S", 0.5)
+    configure(project, embedded.start(home=home).admin_config)
+    for _ in range(2):
+        wait_for(lambda status: status.mode == "connected")
+        pid = embedded.status(home=home).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        found = wait_for(lambda status: status.mode != "connected")
+        assert found.error is not None
+        assert found.error.kind == "service.bundled_stopped"
+        assert "server/log" in " ".join(found.error.recovery_steps)
+        assert "systemctl" not in " ".join(found.error.recovery_steps)
+    wait_for(lambda status: status.mode == "connected")
+
+
+def test_a_bundled_server_that_cannot_start_is_tried_again(
+    project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "WAKE_EVERY_S", 0.5)
+    server = embedded.start(home=home)
+    embedded.stop(home=home)
+    password = server.data_dir.parent / "password"
+    kept = server.data_dir / "PG_VERSION"
+    moved = kept.rename(kept.with_name("moved"))
+    kept.write_text("9\n")
+    configure(project, server.admin_config)
+    found = wait_for(lambda status: status.error is not None and status.error.kind == "service.bundled_version")
+    assert found.mode in ("connecting", "down")
+    assert password.exists()
+    moved.replace(kept)
+    wait_for(lambda status: status.mode == "connected")

@@ -87,3 +87,17 @@ def test_forgetting_leaves_what_runs() -> None:
     assert running.wait(5)
     tasks.forget("x")
     assert tasks.latest("x") is None
+
+
+def test_a_kept_failure_holds_no_frames() -> None:
+    def work(progress: Progress) -> None:
+        password = "in-a-frame"  # what must not be kept
+        try:
+            raise ValueError(len(password))
+        except ValueError as exc:
+            raise TradekeepError("config.no_database") from exc
+
+    task = Tasks().start("x", "X", work)
+    assert task.wait(5)
+    assert task.error is not None
+    assert (task.error.__traceback__, task.error.__context__, task.error.__cause__) == (None, None, None)

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 
 from core import embedded
+from core.embedded.place import make_private_folder, write_private
+from core.errors import TradekeepError
 from core.log import redact
 from tests.embedded.test_server import rows
 from tests.servers import free_folder
@@ -161,3 +163,84 @@ def test_closed_home_of_root_keeps_only_the_record(home: Path, system: Path) -> 
     (closed / "server" / "server.json").unlink()
     assert embedded.start(home=closed).admin_config == server.admin_config
     embedded.stop(home=closed)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("name", ["log", "data", "data/tradekeep.conf", "log/start.log"])
+def test_link_of_the_servers_account_is_not_followed_by_root(home: Path, name: str) -> None:
+    server = embedded.start(home=home)
+    embedded.stop(home=home)
+    place = server.data_dir.parent
+    treasure = free_folder("treasure-")
+    os.chown(treasure, 0, 0)
+    treasure.chmod(0o755)
+    (treasure / "file").write_text("kept")
+    (place / name).rename(treasure / "moved")
+    before = {path: path.lstat() for path in (treasure, treasure / "file")}
+    planted = place / name
+    planted.symlink_to(treasure / "file" if "/" in name else treasure / "moved" if name == "data" else treasure)
+    account = place.stat()
+    os.lchown(planted, account.st_uid, account.st_gid)
+    if name == "data/tradekeep.conf":  # a file is replaced, not written through
+        embedded.start(home=home)
+        embedded.stop(home=home)
+        assert not planted.is_symlink()
+    else:
+        with pytest.raises(TradekeepError) as caught:
+            embedded.start(home=home)
+        assert caught.value.error_type == "permission"
+        assert "symbolic link" in caught.value.message + caught.value.details
+    for path, then in before.items():
+        now = path.lstat()
+        assert (now.st_uid, now.st_gid, now.st_mode) == (then.st_uid, then.st_gid, then.st_mode)
+    assert (treasure / "file").read_text() == "kept"
+
+
+@AS_ROOT
+def test_folder_below_a_link_of_another_account_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    make_private_folder(tmp_path / "link" / "inner")  # a link of our own leads where we want
+    os.lchown(tmp_path / "link", 65534, 65534)
+    for act in (
+        lambda: make_private_folder(tmp_path / "link" / "inner"),
+        lambda: make_private_folder(tmp_path / "link"),
+        lambda: write_private(tmp_path / "link" / "inner" / "file", "text"),
+    ):
+        with pytest.raises(OSError, match="symbolic link"):
+            act()
+    assert not list((tmp_path / "real" / "inner").iterdir())
+
+
+def test_lock_that_is_a_link_is_refused(home: Path) -> None:
+    (home / "other").write_text("kept")
+    (home / "server.lock").symlink_to(home / "other")
+    with pytest.raises(TradekeepError) as caught:
+        embedded.start(home=home)
+    assert caught.value.kind == "permission.file"
+    assert (home / "other").read_text() == "kept"
+
+
+@pytest.mark.parametrize("place", ["home", "server"])
+def test_file_in_the_place_of_a_folder_is_named(home: Path, place: str) -> None:
+    file = home / "taken" if place == "home" else home / "taken" / "server"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("kept")
+    file.chmod(0o644)
+    found = embedded.status(home=home / "taken")
+    assert (found.state, "ot a directory" in (found.reason or "")) == ("unavailable", True)
+    with pytest.raises(TradekeepError) as caught:
+        embedded.start(home=home / "taken")
+    assert caught.value.kind == "permission.file"
+    assert "ot a directory" in caught.value.message
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("kept", 0o644)
+
+
+def test_folders_above_a_new_home_are_private(home: Path) -> None:
+    before = os.umask(0)
+    try:
+        embedded.start(home=home / "a" / "b")
+    finally:
+        os.umask(before)
+        embedded.stop(home=home / "a" / "b")
+    assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("a", "a/b")} == {0o700}

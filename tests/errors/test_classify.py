@@ -28,6 +28,7 @@ from sqlalchemy import orm
 from core import log
 from core.errors import TradekeepError, classify
 from core.settings import DatabaseConfig
+from tests.servers import Cluster
 
 
 def failing(action: Callable[[], Any]) -> BaseException:
@@ -74,6 +75,14 @@ def test_statement_that_sqlite_refuses(file: Path, statement: str, kind: str) ->
     with engine.connect() as wrapped:
         assert classify(failing(lambda: wrapped.exec_driver_sql(statement))).kind == kind
     engine.dispose()
+
+
+@pytest.mark.parametrize("statement", ["CREATE ROLE pg_mine", "CREATE SCHEMA pg_mine", "CREATE ROLE public"])
+def test_name_that_postgresql_reserves(cluster: Cluster, statement: str) -> None:
+    with psycopg.connect(cluster.admin.url(), autocommit=True) as connection:
+        error = classify(failing(lambda: connection.execute(statement.encode())))
+    assert error.kind == "config.reserved_name"
+    assert "pg_" in error.why
 
 
 def test_sqlite_files_that_cannot_be_used(file: Path, tmp_path: Path) -> None:

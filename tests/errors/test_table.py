@@ -127,6 +127,46 @@ def test_commands_quote_what_a_shell_would_read() -> None:
     assert error.recovery_steps == ['As an administrator: ALTER ROLE "we""ird" LOGIN;']
 
 
+def test_commands_of_psql_quote_names_as_psql_does() -> None:
+    error = TradekeepError("auth.password", user="we\"ird o'x")
+    assert error.recovery_steps[-1].endswith('\\password "we""ird o\'x"')
+    raw = [step for kind in KINDS.values() for steps in kind.steps_on.values() for step in steps]
+    filled = [step for step in raw if re.search(r"\\[a-zS+]+ [^\n]*\{", step)]
+    assert len(filled) >= 6
+    assert [step for step in filled if not re.search(r'\\[a-zS+]+ "\{\w+\}"$', step)] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [("db", "db"), ("::1", "'[::1]'"), ("/var/run/postgresql", "%2Fvar%2Frun%2Fpostgresql"), (None, "HOST")],
+)
+def test_step_of_a_missing_database_is_a_command_that_runs(host: str | None, written: str) -> None:
+    steps = TradekeepError("schema.missing_database", host=host, port=5433, database="bots").recovery_steps
+    command = f"python -m core setup --url postgresql://USER@{written}:5433/postgres --database bots"
+    assert steps[-1].endswith(command)
+
+
+def test_no_step_advises_a_setup_without_its_options() -> None:
+    raw = [step for kind in KINDS.values() for steps in kind.steps_on.values() for step in steps]
+    advised = [step for step in raw if "python -m core setup" in step]
+    assert advised
+    assert [step for step in advised if not re.search(r"core setup --(url|embedded)", step)] == []
+
+
+def test_missing_password_names_the_ways_of_the_command_line() -> None:
+    for steps in KINDS["auth.no_password"].steps_on.values():
+        assert "--stdin" in steps[0]
+        assert "TRADEKEEP_ADMIN_PASSWORD" in steps[0]
+
+
+def test_start_by_systemd_has_an_alternative() -> None:
+    for kind in KINDS.values():
+        text = " ".join(kind.steps_on["linux"])
+        if re.search(r"systemctl (re)?start postgresql", text):
+            assert "sudo pg_ctlcluster VERSION" in text, kind.name
+            assert "pg_lsclusters" in text, kind.name
+
+
 def test_unknown_fact_is_a_word_in_a_sentence_and_a_capital_in_a_command() -> None:
     error = TradekeepError("auth.role_no_login")
     assert error.title == "The user may not sign in"

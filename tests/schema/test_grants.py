@@ -11,7 +11,7 @@ import pytest
 from core.database import Database
 from core.errors import TradekeepError
 from core.models import Base
-from core.schema import grants, migrate
+from core.schema import grants, migrate, present
 from tests.servers import Cluster
 
 AUDIT = {"webui_audit_logs", "telegram_command_audits"}
@@ -86,12 +86,12 @@ def unreadable_columns(db: Database) -> dict[str, set[str]]:
 def test_rights_of_runtime(roles: Provisioned) -> None:
     expected = {table: {"SELECT", "INSERT", "UPDATE", "DELETE"} for table in Base.metadata.tables}
     expected |= {table: {"SELECT", "INSERT"} for table in AUDIT}
-    assert rights(roles.runtime) == expected | {migrate.VERSION_TABLE: {"SELECT"}}
+    assert rights(roles.runtime) == expected | {present.VERSION_TABLE: {"SELECT"}}
     assert unreadable_columns(roles.runtime) == {}
 
 
 def test_rights_of_viewer(roles: Provisioned) -> None:
-    tables = {*Base.metadata.tables, migrate.VERSION_TABLE} - SECRET.keys()
+    tables = {*Base.metadata.tables, present.VERSION_TABLE} - SECRET.keys()
     assert rights(roles.viewer) == {table: {"SELECT"} for table in tables}
     assert unreadable_columns(roles.viewer) == SECRET
 

@@ -15,7 +15,7 @@ from sqlalchemy import MetaData, inspect
 from core.database import Database
 from core.errors import TradekeepError
 from core.models import Base
-from core.schema import migrate
+from core.schema import alone, migrate, present
 from core.settings import DatabaseConfig
 from tests.servers import Cluster
 
@@ -118,7 +118,7 @@ def test_killed_upgrade_leaves_nothing(empty: Database) -> None:
 def test_downgrade_removes_everything(db: Database) -> None:
     found = migrate.downgrade(db, "base")
     assert (found.current_version, found.unmanaged) == (None, [])
-    assert table_names(db) == [migrate.VERSION_TABLE]
+    assert table_names(db) == [present.VERSION_TABLE]
     if db.backend == "postgresql":
         with db.connect() as connection:
             assert inspect(connection).get_sequence_names() == []
@@ -211,7 +211,7 @@ def test_sql_of_what_has_run(db: Database) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrate, "LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(alone, "LOCK_WAIT_S", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -219,7 +219,7 @@ def test_wait_for_another_process_ends(empty: Database) -> None:
     other = Database(empty.config)
     with other.connect() as connection:
         if empty.backend == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (migrate.LOCK,))
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (alone.LOCK,))
         else:
             connection.exec_driver_sql("CREATE TABLE theirs (id integer)")
         with pytest.raises(TradekeepError) as caught:

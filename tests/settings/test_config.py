@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from core.errors import TradekeepError
 from core.settings import DatabaseConfig, parse_connection
-from core.settings.config import option_variables
+from core.settings.config import PLACE_VARIABLES, option_variables
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 HOST = st.one_of(
@@ -57,7 +57,7 @@ def test_url_and_its_variables_give_the_config_back(config: DatabaseConfig) -> N
 def test_url_is_plain_and_means_the_same_to_libpq(config: DatabaseConfig) -> None:
     url = config.url()
     assert set(url) <= set(string.ascii_letters + string.digits + "-._%:/@,[]?=&")
-    homeless = [key for key in config.options if option_variables()[key] is None]
+    homeless = [key for key in config.options if option_variables()[key] in (None, *PLACE_VARIABLES)]
     assert url.count("&") <= max(0, len(homeless) - 1 + (config.password == SecretStr("")))
     read = {o.keyword.decode(): o.val.decode() for o in pq.Conninfo.parse(url.encode()) if o.val is not None}
     assert read | {KEYWORDS[name]: value for name, value in config.extra_env().items()} == config.libpq_params()
@@ -215,3 +215,35 @@ def test_every_secret_is_given_to_the_redaction(remembered: list[str]) -> None:
     with pytest.raises(TradekeepError):
         parse_connection("postgresql://u:five%@h/db")
     assert "five%" in remembered
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "login", "server"),
+    [
+        ("postgresql://u@h/d", "postgresql://u@h:5432/d", True, True),
+        ("postgresql://u@h/d", "postgresql://u@h:5433/d", False, False),
+        ("postgresql://u@h/d", "postgresql://u@h/d?sslmode=require", True, True),
+        ("postgresql://u@h/d", "postgresql://u@h/d?hostaddr=10.0.0.1", False, False),
+        ("postgresql:///?service=a", "postgresql:///?service=b", False, False),
+        ("postgresql://u@localhost/d", "postgresql://u@127.0.0.1/d", False, True),
+        ("postgresql://u@localhost/d", "postgresql://v@[::1]:5432/e", False, True),
+        ("postgresql://u@LOCALHOST/d", "postgresql://u@db/d?hostaddr=127.0.0.2", False, True),
+        ("postgresql://u@a,b/d", "postgresql://u@a:5432,b:5432/d", False, True),
+        ("postgresql://u@h/d", "postgresql:///d?user=u", False, False),
+        ("sqlite:///a", "sqlite:///a", True, True),
+        ("sqlite:///a", "sqlite:///b", False, False),
+        ("sqlite:///a", "postgresql://u@h/a", False, False),
+    ],
+)
+def test_same_login_and_same_server(one: str, other: str, login: bool, server: bool) -> None:
+    first, second = parse_connection(one), parse_connection(other)
+    assert (first.same_login(second), second.same_login(first)) == (login, login)
+    assert (first.same_server(second), second.same_server(first)) == (server, server)
+    assert not first.same_login(None)
+    assert not first.same_server(None)
+
+
+def test_url_says_where_and_variables_only_how() -> None:
+    config = DatabaseConfig(host="h", options={"sslmode": "require", "hostaddr": "10.0.0.1"})
+    assert config.url() == "postgresql://h/?hostaddr=10.0.0.1"
+    assert config.extra_env() == {"PGSSLMODE": "require"}

@@ -9,9 +9,10 @@ import traceback
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from core.errors import TradekeepError
-from core.settings import parse_connection
+from core.settings import DatabaseConfig, parse_connection
 
 FAST = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -145,3 +146,48 @@ def test_no_piece_of_a_password_shows(form: str, secret: str) -> None:
         if config.database + config.user + config.host:
             shown = shown.replace(config.user, "").replace(config.database, "")
     assert not any(secret[at : at + 10] in shown for at in range(len(secret) - 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("postgresql://u:pw1234@h:1/db?nonsense=1", '"nonsense" is not an option of PostgreSQL.'),
+        ("postgresql://h/db?nonsense=1", '"nonsense" is not an option of PostgreSQL.'),
+        ("postgresql://u:pw@h/db?sslmod=require", '"sslmod" is not an option of PostgreSQL; did you mean sslmode?'),
+        ("postgresql://u:pw@h/db?SSLMODE=require", "did you mean sslmode?"),
+        ("postgresql://u:pw@h/db?application_name=x&connect_timout=3", "did you mean connect_timeout?"),
+    ],
+)
+def test_unknown_option_is_named_where_it_cannot_be_a_piece_of_the_password(text: str, words: str) -> None:
+    with pytest.raises(TradekeepError) as caught:
+        parse_connection(text)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://u:pa/ss?hunter=2@h/db", "postgresql://u:pa?hunter=2", "postgresql://h/db?hunter=2@x",
+        "postgresql://u:pw@h/db?hunter2=2", f"postgresql://u:pw@h/db?{'hunter' * 6}=2", "host=h hunter=2",
+        "postgresql://u:pa/x?hunter=2",
+    ],
+)  # fmt: skip
+def test_unknown_option_that_may_be_a_piece_is_counted_only(text: str) -> None:
+    with pytest.raises(TradekeepError) as caught:
+        parse_connection(text)
+    assert "hunter" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text", ["postgresql://u:hunter2\ud800@h/db", "host=h password=hunter2\ud800", "sqlite:///h%ff"]
+)
+def test_refusal_holds_no_other_exception(text: str) -> None:
+    with pytest.raises(TradekeepError) as caught:
+        parse_connection(text)
+    assert (caught.value.__context__, caught.value.__cause__) == (None, None)
+
+
+def test_refused_field_holds_no_other_exception() -> None:
+    with pytest.raises(TradekeepError) as caught:
+        DatabaseConfig(password=SecretStr("hunter2\ud800"))
+    assert (caught.value.__context__, caught.value.__cause__) == (None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
@@ -120,3 +121,64 @@ def test_missing_rights_come_with_their_grant(cluster: Cluster) -> None:
 
 def test_sqlite_is_tested_too(migrated_sqlite: DatabaseConfig) -> None:
     assert diagnose(migrated_sqlite).success
+
+
+@pytest.mark.parametrize(("port", "named"), [(0, "0"), (70000, "70000"), (99999999999, "11 digits"), ("x", "port")])
+def test_a_port_that_cannot_be_is_called_so(port: object, named: str) -> None:
+    result = diagnose(DatabaseConfig(host="127.0.0.1", port_text=str(port), user="x", database="x"))
+    assert (result.success, result.error_type) == (False, "config")
+    assert verdicts(result)["port"] is False
+    assert named in (result.error_message or "")
+
+
+def test_many_open_files_do_not_matter(pg_database: DatabaseConfig) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this machine allows no 2,000 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    opened = [socket.socket() for _ in range(1100)]
+    try:
+        assert diagnose(pg_database).success
+    finally:
+        for one in opened:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_role_that_lacks_what_pages_need_is_no_success(cluster: Cluster, pg_database: DatabaseConfig) -> None:
+    name = pg_database.database
+    cluster.sql("CREATE ROLE shut LOGIN PASSWORD 'shut-pw'", "REVOKE ALL ON SCHEMA public FROM PUBLIC", database=name)
+    try:
+        result = diagnose(cluster.config(name, user="shut", password="shut-pw"))
+    finally:
+        cluster.sql("DROP ROLE shut")
+    assert (result.success, result.error_type) == (False, "permission")
+    assert verdicts(result)["privileges"] is False
+    assert result.suggested_fix
+    assert result.server is not None
+
+
+def test_too_old_a_server_is_no_success(pg_database: DatabaseConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.setup.diagnose.OLDEST_SERVER", 990000)
+    result = diagnose(pg_database)
+    assert (result.success, result.error_type) == (False, "config")
+    assert verdicts(result)["version"] is False
+    assert "too old" in (result.error_message or "")
+
+
+def test_a_database_that_the_role_may_not_enter_stands_on_its_step(
+    cluster: Cluster, pg_database: DatabaseConfig
+) -> None:
+    name = pg_database.database
+    cluster.sql("CREATE ROLE out LOGIN PASSWORD 'out-pw'", f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+    try:
+        result = diagnose(cluster.config(name, user="out", password="out-pw"))
+    finally:
+        cluster.sql("DROP ROLE out")
+    assert (result.error_type, verdicts(result)["database"]) == ("permission", False)
+
+
+def test_times_have_three_digits(pg_database: DatabaseConfig) -> None:
+    result = diagnose(pg_database)
+    times = [result.connection_time_ms, *(step.ms for step in result.steps)]
+    assert all(ms is None or ms == round(ms, 3) for ms in times)

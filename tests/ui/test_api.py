@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from core.api import ROUTES, VERSION, security, security_headers
+from core.api import ROUTES, VERSION, schema_word, security, security_headers
+from core.schema.migrate import Revision, SchemaVersion
 from tests.browser.harness import free_port
 
 SHAPE = {"error", "message", "details", "retry_after", "error_code"}
@@ -151,3 +152,21 @@ def test_policy_admits_the_inline_scripts_of_the_document_alone() -> None:
     scripts = next(part for part in policy.split("; ") if part.startswith("script-src"))
     assert scripts == "script-src 'self' 'sha256-HGhYatulGgL/ZLTGXJR7yhMjGpABuXcl0CcsqyflceA='"
     assert "unsafe-eval" not in policy
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        ({"current_version": "0001"}, "current"),
+        ({"pending": True}, "none"),
+        ({"current_version": "0000", "pending": True}, "outdated"),
+        ({"current_version": "9999", "compatible": False}, "unknown"),
+        ({"pending": True, "unmanaged": ["trades"]}, "unmanaged"),
+        ({"current_version": "0001", "migration_needed": True, "missing": ["trades"]}, "incomplete"),
+    ],
+)
+def test_the_schema_is_called_what_it_is(found: dict[str, object], word: str) -> None:
+    pending = [Revision(id="0001", title="First", down=None)] if found.get("pending") else []
+    defaults = {"current_version": None, "expected_version": "0001", "compatible": True}
+    values = defaults | {"migration_needed": bool(pending)} | found | {"pending": pending}
+    assert schema_word(SchemaVersion.model_validate(values)) == word

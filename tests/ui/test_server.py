@@ -18,6 +18,7 @@ try:
     raise RuntimeError("password=hunter22 was refused")
 except RuntimeError:
     library.exception("%d tries", 3)
+library.error("one argument for two: %s %s", "password=hunter22")
 library.error("%s and %d stay as they are", "arguments", 1)
 """
 
@@ -28,4 +29,5 @@ def test_no_library_logs_a_secret() -> None:
     assert "hunter22" not in done.stderr
     assert "connecting to postgresql://trader:***@localhost/x" in done.stderr
     assert "RuntimeError: password=***" in done.stderr
+    assert "one argument for two" in done.stderr
     assert "some.library arguments and 1 stay as they are" in done.stderr

@@ -92,6 +92,8 @@ def _schema(status: Status) -> str:
         return "tables made by another program"
     if schema.current_version is None:
         return "no tables yet"
+    if schema.missing:
+        return f"{count(len(schema.missing), 'table')} missing"
     return f"{count(len(schema.pending), 'schema update')} pending" if schema.migration_needed else "schema up to date"
 
 
@@ -232,6 +234,9 @@ def _connection_step(status: Status) -> NextStep | None:
         return NextStep("Compare the tables", why, "Look at the schema", SCHEMA)
     if status.schema.current_version is None:
         return NextStep("Create the tables", "The database answers, and has no tables yet.", "Create the tables", SETUP)
+    if status.schema.missing:
+        why = f"Not there: {', '.join(status.schema.missing[:5])}. They can be created again, empty."
+        return NextStep("Create what is missing", why, "Look at the schema", SCHEMA)
     if status.schema.migration_needed:
         return NextStep("Update the schema", "This version expects newer tables.", "Look at the schema", SCHEMA)
     return None

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from core import embedded, state
-from core.settings import ConfigIssue, Settings
-from core.setup import flow, wizard
+from core import embedded, envfile, state
+from core.errors import TradekeepError
+from core.settings import ConfigIssue, DatabaseConfig, Settings, parse_connection
+from core.setup import bundled, flow, wizard
 from core.setup.flow import Draft, StepState
 from core.state import Status
 from core.tasks import Progress
@@ -17,11 +18,16 @@ from core.ui.cache import clear
 from core.ui.page import shown
 from core.ui.setup import results, steps
 
-LOCAL = "setup_local"
+LOCAL, START = "setup_local", "setup_start"
+# What running the local setup again mends: logins, database, rights.
+MENDED_TYPES = ("auth", "schema", "permission")
 PROMISES = (
     ("group", "Makes one database with three roles: owner, runtime for your bots, viewer for this dashboard."),
     ("key", "Generates their passwords. An administrator's password is used once and stored nowhere."),
-    ("description", "Writes `.env.local` and `.env.tradekeep` into the project folder; shows every change before."),
+    (
+        "description",
+        "Writes `.env.local` and `.env.tradekeep` into the project folder; keeps their other lines, and a backup.",
+    ),
     ("table", "Creates the 34 tables, then writes, reads back and rolls back a row in each of them."),
     ("replay", "Can be run again at any time: what is there already is kept."),
 )
@@ -41,21 +47,33 @@ SEVERITIES = {
 def project(settings: Settings) -> None:
     """The trading platform's folder, whose env files are written, and a way to change it."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f":material/folder: Project folder · `{settings.project}`")
+        st.markdown(f":material/folder: Project folder · {cards.text(settings.project)}")
         with st.popover("Change", help="The folder of your trading platform: .env.local is written there."):
-            folder = st.text_input("Folder", value=str(settings.project), key="setup_project")
+            typed = st.text_input("Folder", value=str(settings.project), key="setup_project")
             if st.button("Use this folder", key="setup_project_use"):
                 with shown():
-                    state.use_project(Path(folder))
-                    flow.start_over()
+                    state.use_project(typed.strip())
+                    start_over()
                     clear()
+                    state.refresh(3.0)
                     st.rerun()
 
 
-def ways(draft: Draft, status: Status) -> None:
+def start_over() -> Draft:
+    """Begin a new draft; what the old one's tasks still do or did is nobody's any more."""
+    old = flow.draft()
+    for name in flow.TASKS:
+        task = state.tasks().latest(old.task(name))
+        if task is not None:
+            task.cancel()
+        state.tasks().forget(old.task(name))
+    return flow.start_over()
+
+
+def ways(draft: Draft, settings: Settings) -> None:
     """The two ways in, side by side; before them what is wrong with the configuration, if it cannot be used."""
-    if status.error is not None:
-        cards.error_card(status.error)
+    if settings.error is not None:
+        cards.error_card(settings.error)
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
         st.markdown("#### :material/bolt: Start a local PostgreSQL")
@@ -64,65 +82,135 @@ def ways(draft: Draft, status: Status) -> None:
         if reason:
             st.caption(f":material/block: {cards.text(reason)}")
         if st.button("Start a local PostgreSQL", type="primary", key="setup_start_local", disabled=bool(reason)):
-            draft.way = "local"
-            begin_local()
+            if present_url(settings):
+                st.session_state["setup_replace"] = True
+            else:
+                begin_local(draft)
             st.rerun()
     with right.container(border=True, height="stretch"):
         st.markdown("#### :material/dns: Use my server")
-        st.markdown("A PostgreSQL that you already run, here or elsewhere. Sign in once; the roles are made for you.")
+        st.markdown(
+            "A PostgreSQL that you already run, here or elsewhere. Sign in once; the roles are made for you, "
+            "and you see every change of a file before it is written."
+        )
         if st.button("Use my server", key="setup_use_server"):
             draft.way = "server"
             st.rerun()
+    if draft.way == "choose" and st.button("Back", key="setup_ways_back", icon=":material/arrow_back:"):
+        start_over()
+        st.rerun()
     st.markdown("##### What either way does")
     for icon, line in PROMISES:
         st.markdown(f":gray[:material/{icon}:] {line}")
+    if st.session_state.get("setup_replace"):
+        _ask_to_replace(draft, settings)
 
 
-def begin_local() -> None:
+def present_url(settings: Settings) -> str:
+    """The DATABASE_URL that stands in .env.local, masked, if the local way would replace it; "" if not."""
+    try:
+        text = (envfile.values(settings.env_local).get("DATABASE_URL") or "").strip()
+    except TradekeepError:
+        return ""  # the journey refuses to write into what cannot be read
+    if not text:
+        return ""
+    try:
+        config = parse_connection(text)
+    except TradekeepError:
+        return "a value that cannot be read as a connection string"
+    return "" if bundled.behind(config, settings.home) else config.masked_url()
+
+
+def _keep_present() -> None:
+    st.session_state.pop("setup_replace", None)
+
+
+@st.dialog("Replace the present DATABASE_URL?", on_dismiss=_keep_present)
+def _ask_to_replace(draft: Draft, settings: Settings) -> None:
+    st.markdown("Your bots read this file, and DATABASE_URL stands in it already:")
+    st.code(f"{settings.env_local}\n{present_url(settings)}", language=None, wrap_lines=True)
+    st.markdown(
+        "It will be replaced by the local server's, so that bots that start from then on work there. "
+        "The old database stays as it is, and a backup of the file is kept in `.tradekeep-backups`."
+    )
+    with st.container(horizontal=True):
+        if st.button("Replace it", type="primary", key="setup_replace_yes"):
+            _keep_present()
+            begin_local(draft)
+            st.rerun()
+        if st.button("Keep it", key="setup_replace_no"):
+            _keep_present()
+            st.rerun()
+
+
+def begin_local(draft: Draft, database: str = "trading") -> None:
     """Everything on the bundled server, as one task of the app."""
     settings = state.settings()
 
-    def run(progress: Progress) -> wizard.Outcome:
-        outcome = wizard.set_up(settings, progress)
+    def run(progress: Progress) -> None:
+        outcome = wizard.set_up(settings, progress, database=database)
+        draft.take_verified(outcome.verifications)  # not the outcome: passwords are in it
         clear()
         state.refresh(3.0)
-        return outcome
 
-    state.tasks().forget(LOCAL)
-    work.begin(LOCAL, "Setting up a local PostgreSQL", run, wizard.JOURNEY)
+    draft.way, draft.database = "local", database
+    state.tasks().forget(draft.task(LOCAL))
+    work.begin(draft.task(LOCAL), "Setting up a local PostgreSQL", run, wizard.JOURNEY)
 
 
 def local(draft: Draft) -> bool:
     """The local journey while it runs or after it failed; True while it has the page to itself."""
-    task = work.ended(LOCAL)
-    if work.running(LOCAL):
+    name = draft.task(LOCAL)
+    task = state.tasks().latest(name)
+    if draft.way != "local" or task is None or task.state == "done":
+        return False
+    work.ended(name)
+    if work.running(name):
         return True
-    if task is None or draft.way != "local":
-        return False
-    if task.state == "done":
-        if not draft.verifications:
-            draft.verifications = task.result.verifications
-        return False
     with st.container(horizontal=True):
         if st.button("Try again", type="primary", key="setup_local_again"):
-            begin_local()
+            begin_local(draft, draft.database)
             st.rerun()
         if st.button("Back", key="setup_local_back"):
-            state.tasks().forget(LOCAL)
-            flow.start_over()
+            start_over()
             st.rerun()
     return True
 
 
+def body(draft: Draft, status: Status, settings: Settings) -> None:
+    """The part of the page that suits what is really there."""
+    config = settings.database
+    current = config is not None and status.label == config.label
+    what = flow.view(draft, configured=config is not None, mode=status.mode, ready=status.ready, current=current)
+    if what == "done" and steps.making_tables(draft):
+        what = "steps"
+    if what == "ways":
+        ways(draft, settings)
+    elif what == "steps":
+        connected = current and status.mode == "connected"
+        flow_view(draft, flow.steps(draft, config, connected=connected, schema_ready=connected and status.ready))
+    elif what == "done":
+        done(draft, status, settings)
+    elif what == "away" and config is not None:
+        away(draft, status, settings, config)
+    else:
+        cards.empty("Looking at the database of this configuration.", icon=":material/sync:")
+
+
 def flow_view(draft: Draft, states: list[StepState]) -> None:
-    """The seven steps; only the present one is open."""
+    """The seven steps; only the present one is open. Start over comes first: no broken step can take it away."""
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Start over", key="setup_over", icon=":material/restart_alt:"):
+            start_over()
+            st.rerun()
     for number, step in enumerate(states, start=1):
         with st.container(border=True):
             heading, action = st.container(horizontal=True, vertical_alignment="center"), None
             with heading:
                 summary = f" · :gray[{cards.text(step.summary)}]" if step.summary else ""
                 st.markdown(f"{MARKS[step.state]} **{number} {step.title}**{summary}", width="stretch")
-                if step.state == "done" and draft.made is None and step.name in ("server", "login"):
+                changeable = draft.way == "server" and not draft.made_database and step.name in ("server", "login")
+                if step.state == "done" and changeable:
                     action = st.button("Change", key=f"setup_change_{step.name}")
             if action:
                 draft.at, draft.tested = step.name, None
@@ -133,9 +221,6 @@ def flow_view(draft: Draft, states: list[StepState]) -> None:
             if step.state in ("now", "failed"):
                 with shown():
                     steps.BODIES[step.name](draft)
-    if st.button("Start over", key="setup_over", type="tertiary"):
-        flow.start_over()
-        st.rerun()
 
 
 def done(draft: Draft, status: Status, settings: Settings) -> None:
@@ -149,40 +234,82 @@ def done(draft: Draft, status: Status, settings: Settings) -> None:
         st.caption(
             "Owner and viewer stand in .env.tradekeep beside it, so that the bots never get the owner's password."
         )
-    task = state.tasks().latest(LOCAL)
+    task = state.tasks().latest(draft.task(LOCAL))
     if task is not None and task.state == "done":
         with st.container(border=True):
             work.show_steps(task.steps)
     with st.container(border=True), shown():
         steps.verification(draft)
-    if st.button("Set up another server", key="setup_another", type="tertiary"):
-        state.tasks().forget(LOCAL)
-        flow.start_over().way = "server"
+    if st.button("Set up another server", key="setup_another", icon=":material/add:"):
+        start_over().way = "choose"
         st.rerun()
 
 
-def away(draft: Draft, status: Status, settings: Settings) -> None:
+def away(draft: Draft, status: Status, settings: Settings, config: DatabaseConfig) -> None:
     """A configured database that does not answer: why, and the ways back."""
-    if status.error is not None:
-        cards.error_card(status.error)
+    error = status.error
+    if error is not None:
+        cards.error_card(error)
+    starting = draft.task(START)
+    work.ended(starting)
+    if work.running(starting):
+        return
+    server = bundled.behind(config, settings.home)
+    stopped = server is not None and server.state == "stopped"
+    # Only roles of our own naming: else the setup would write another user than the one that stands there.
+    mends = server is not None and server.state == "running" and config.user == config.database
+    mends = mends and error is not None and error.error_type in MENDED_TYPES
     with st.container(horizontal=True):
-        if st.button("Try again now", type="primary", key="setup_retry"):
+        if stopped and st.button("Start the local PostgreSQL", type="primary", key="setup_restart"):
+            _begin_start(draft, settings)
+            st.rerun()
+        if mends and st.button("Repair the local setup", type="primary", key="setup_repair"):
+            begin_local(draft, config.database)
+            st.rerun()
+        if st.button("Try again now", type="secondary" if stopped or mends else "primary", key="setup_retry"):
             state.refresh(3.0)
             st.rerun()
-        bundled = embedded.status(home=settings.home)
-        if bundled.state == "stopped" and st.button("Start the local PostgreSQL", key="setup_restart"):
-            draft.way = "local"
-            begin_local()
-            st.rerun()
         if st.button("Change the connection", key="setup_reconnect"):
-            fresh = flow.start_over()
-            fresh.way, fresh.server = "server", settings.database.replace(password=None) if settings.database else None
-            fresh.at = "server"
+            fresh = start_over()
+            fresh.way, fresh.server, fresh.at = "server", config.replace(password=None), "server"
+            st.rerun()
+        if st.button("Set up another server", key="setup_elsewhere"):
+            start_over().way = "choose"
             st.rerun()
 
 
-def issues(found: list[ConfigIssue]) -> None:
+def _begin_start(draft: Draft, settings: Settings) -> None:
+    """Start the bundled server, and nothing else: no file and no role is touched."""
+
+    def run(progress: Progress) -> None:
+        progress(0, 1, "Starting the server")
+        embedded.start(home=settings.home)
+        state.refresh(3.0)
+
+    state.tasks().forget(draft.task(START))
+    work.begin(draft.task(START), "Starting the local PostgreSQL", run)
+
+
+@st.cache_data(ttl=2, max_entries=8, show_spinner=False)
+def _issues(project: str, marks: tuple[object, ...], _settings: Settings) -> list[ConfigIssue]:
+    return _settings.issues()
+
+
+def _marks(folder: Path) -> tuple[object, ...]:
+    """What changes when an env file changes."""
+    found: list[object] = []
+    for name in (".env.tradekeep", ".env.local", ".env"):
+        try:
+            stat = (folder / name).stat()
+            found += [stat.st_mtime_ns, stat.st_size, stat.st_mode]
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def issues(settings: Settings) -> None:
     """What is doubtful about the configuration, worst first, each with what to do."""
+    found = _issues(str(settings.project), _marks(settings.project), settings)
     if not found:
         return
     with st.expander(f"Configuration: {len(found)} to look at", expanded=any(i.severity == "error" for i in found)):

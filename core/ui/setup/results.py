@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
 
 from core import state
 from core.errors import KINDS, TradekeepError
-from core.format import duration
+from core.format import age, duration
 from core.setup.diagnose import ConnectionResult
 from core.setup.diagnostics import diagnostics
 from core.setup.verify import Verification
@@ -70,15 +71,16 @@ def _error(result: ConnectionResult) -> TradekeepError:
     )
 
 
-def verifications(lines: list[Verification]) -> None:
-    """A sentence, then what failed, then everything behind a fold."""
+def verifications(lines: list[Verification], at: float | None = None) -> None:
+    """A sentence, then what failed, then everything behind a fold. at: when, in unix seconds."""
     bad = [line for line in lines if not line.ok]
-    total_ms = sum(line.ms for line in lines)
+    took = f"took {duration(sum(line.ms for line in lines) / 1000)}"
+    when = f"verified {age(datetime.fromtimestamp(at, UTC))}, " if at is not None else ""
     if bad:
-        st.markdown(f":red[:material/error:] **{len(bad)} of {len(lines)} verifications did not pass**")
+        sentence = f":red[:material/error:] **{len(bad)} of {len(lines)} verifications did not pass**"
     else:
-        took = f":gray[{duration(total_ms / 1000)}]"
-        st.markdown(f":green[:material/verified:] **All {len(lines)} verifications passed** · {took}")
+        sentence = f":green[:material/verified:] **All {len(lines)} verifications passed**"
+    st.markdown(f"{sentence} · :gray[{when}{took}]")
     for line in bad:
         st.markdown(f"{VERDICTS[line.ok]} **{cards.text(line.name)}** · {cards.text(line.message)}")
         if line.fix:

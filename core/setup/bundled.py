@@ -1,0 +1,41 @@
+"""The bundled server behind a configuration: whether it is meant, and what a failed connection to it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core import embedded
+from core.errors import TradekeepError
+from core.settings import DatabaseConfig
+
+LOCAL = ("127.0.0.1", "localhost")
+# These say already what is the matter and that it passes, or that another program has the port.
+_TELLING = frozenset(
+    {"service.starting", "service.recovering", "service.shutting_down", "service.not_postgres", "service.port_taken"}
+)
+
+
+def behind(config: DatabaseConfig, home: Path) -> embedded.Status | None:
+    """The home's bundled server if the configuration points to it, running or not; else None."""
+    if config.backend != "postgresql":
+        return None
+    by_socket = config.host.startswith("/")
+    if not by_socket and config.host not in LOCAL:
+        return None
+    found = embedded.status(home=home)
+    if found.port is None or found.port != config.port:
+        return None
+    return found if not by_socket or found.socket_dir == Path(config.host) else None
+
+
+def concerning(error: TradekeepError, config: DatabaseConfig, home: Path) -> TradekeepError:
+    """The error, or service.bundled_stopped where it says that the home's bundled server cannot be reached."""
+    if error.error_type not in ("service", "network") or error.kind in _TELLING or ".bundled_" in error.kind:
+        return error
+    found = behind(config, home)
+    if found is None:
+        return error
+    facts: dict[str, Any] = {"host": config.host, "port": config.port, "log": str(found.log_dir)}
+    details = "\n".join(text for text in (error.message, error.details, found.reason) if text)
+    return TradekeepError("service.bundled_stopped", details=details, **facts)
