@@ -21,7 +21,7 @@ from core.errors import TradekeepError, classify
 from core.format import duration
 from core.schema import migrate as migrations
 from core.settings import DatabaseConfig, Settings, environment_for, load_settings, parse_connection
-from core.setup import diagnose, provision, verify, wizard
+from core.setup import bundled, diagnose, provision, verify, wizard
 from core.terminal import Terminal
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ def _run(
 ) -> None:
     """Run a command: its result under its own name, exit code 0, or 1 with the error in the one shape."""
     terminal = Terminal(as_json)
+    settings: Settings | None = None
     try:
         settings = load_settings(project)
         log.configure(settings.home / "logs", level=settings.log_level, echo_sql=settings.sql_echo)
@@ -68,6 +69,8 @@ def _run(
         raise
     except Exception as exc:  # the command's edge: whatever it is becomes one classified error
         error = classify(exc)
+        if settings and settings.database:
+            error = bundled.concerning(error, settings.database, settings.home)
         if error.kind == "unexpected":
             logger.info("%s failed: %s", name, error.message, exc_info=exc, extra={"code": error.error_code})
         terminal.failed(error)

@@ -183,15 +183,16 @@ def provision(
 def adopt(login: DatabaseConfig) -> Provisioned:
     """One login for everything, where a hosted database gives no other.
 
-    Raises what the login raises; config.database_name for one of PostgreSQL's own databases; schema.unmanaged where
-    tables with our names are somebody else's.
+    Some providers give just the database postgres, to a login that is no superuser; a superuser has the choice.
+    Raises what the login raises; config.database_name for a superuser in one of PostgreSQL's own databases;
+    schema.unmanaged where tables with our names are somebody else's.
     """
-    if login.backend == "postgresql" and (login.database or login.user) in SYSTEM_DATABASES:
-        raise TradekeepError(
-            "config.database_name", f"{login.database} is one of PostgreSQL's own databases.", database=login.database
-        )
+    name = login.database or login.user
     database = Database(login)
     try:
+        own = database.backend == "postgresql" and name in SYSTEM_DATABASES
+        if own and database.capabilities.superuser:
+            raise TradekeepError("config.database_name", f"{name} is one of PostgreSQL's own databases.", database=name)
         found = migrate.status(database)
     finally:
         database.dispose()

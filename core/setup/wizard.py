@@ -125,6 +125,13 @@ def check_shadow(settings: Settings, made: Provisioned) -> None:
         raise TradekeepError("config.shadowed", source=source)
 
 
+def rehearse(settings: Settings, made: Provisioned) -> None:
+    """Raise what would keep these logins from being written down, before any of them is changed."""
+    check_shadow(load_settings(settings.project), made)
+    with prepared(configuration(settings, made)):
+        pass
+
+
 def _read_back(files: Mapping[Path, Mapping[str, str | None]], settings: Settings) -> None:
     wanted = files.get(settings.project / LOCAL, {}).get("DATABASE_URL")
     found = load_settings(settings.project)

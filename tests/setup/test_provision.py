@@ -354,3 +354,10 @@ def test_somebody_elses_tables_with_our_names_are_not_adopted(pg_database) -> No
     with pytest.raises(TradekeepError) as caught:
         provision.adopt(pg_database.replace(database="postgres"))
     assert caught.value.kind == "config.database_name"
+
+
+def test_a_provider_may_give_just_the_database_postgres(cluster: Cluster) -> None:
+    cluster.sql("DROP ROLE IF EXISTS given", "CREATE ROLE given LOGIN PASSWORD 'given-pw-1'")
+    made = provision.adopt(cluster.config("postgres", user="given", password="given-pw-1"))
+    assert made.runtime.database == "postgres"
+    cluster.sql("DROP ROLE given")

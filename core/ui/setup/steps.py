@@ -222,7 +222,8 @@ def roles(draft: Draft) -> None:
         draft.database = database
         state.tasks().forget(name)  # what failed, failed under another name
         st.rerun()
-    known = wizard.known_logins(state.settings())
+    settings = state.settings()
+    known = wizard.known_logins(settings, database)
     refused = None
     actions: list[provision.Action] = []
     try:
@@ -237,7 +238,14 @@ def roles(draft: Draft) -> None:
             st.caption(f":material/warning: {cards.text(action.harm)}")
 
     def make(progress: Progress) -> None:
-        draft.take_made(provision.provision(admin, database=database, progress=progress, known=known))
+        made = provision.provision(
+            admin,
+            database=database,
+            progress=progress,
+            known=known,
+            prepare=lambda planned: wizard.rehearse(settings, planned),
+        )
+        draft.take_made(made)
 
     if actions and st.button("Create roles and database", type="primary", key="setup_provision"):
         work.begin(name, "Creating roles and database", make)
@@ -249,7 +257,8 @@ def _one_login(draft: Draft, admin: DatabaseConfig, *, wanted: bool) -> None:
     """For hosted databases that give one login only: use it for everything, if that can be meant."""
     with st.expander("My provider gives one login only", expanded=wanted):
         database = admin.database or admin.user
-        if database in provision.SYSTEM_DATABASES:
+        superuser = draft.tested is not None and draft.tested.server is not None and draft.tested.server.superuser
+        if database in provision.SYSTEM_DATABASES and superuser:
             st.markdown(
                 f"{cards.text(database)} is one of PostgreSQL's own databases, and no place for your tables. "
                 "Sign in to the database that your provider gave you."
@@ -259,7 +268,6 @@ def _one_login(draft: Draft, admin: DatabaseConfig, *, wanted: bool) -> None:
             f"Bots, dashboard and migrations then all sign in as {cards.text(admin.user)} "
             f"to {cards.text(database)}; nothing keeps them apart."
         )
-        superuser = draft.tested is not None and draft.tested.server is not None and draft.tested.server.superuser
         sure = not superuser or st.checkbox(
             f"{cards.text(admin.user)} is a superuser: my bots may then do everything on this server.",
             key="setup_adopt_superuser",
