@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import embedded, log
+from core import embedded, log, private
 from core.database import Databases
 from core.errors import TradekeepError, classify
 from core.resilience import SERVER_TYPES
 from core.settings import Settings, environment, load_settings
+from core.settings.settings import FILES
 from core.setup import bundled
 from core.tasks import Tasks
 
@@ -115,11 +116,11 @@ _state = _State()
 def settings() -> Settings:
     """The process's settings, read again when one of the env files has changed."""
     with _state.lock:
-        marks = _marks()
+        marks = file_marks(_state.settings.project) if _state.settings else ()
         if _state.settings is None or marks != _state.marks:
             before = _state.settings
             _state.settings = load_settings(_state.project or _saved_project())
-            _state.marks = _marks()
+            _state.marks = file_marks(_state.settings.project)
             if before is None or _configuration(before) != _configuration(_state.settings):
                 _dispose()
         return _state.settings
@@ -160,7 +161,7 @@ def use_project(folder: Path | str) -> Settings:
     with _state.lock:
         home = settings().home
         try:
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private.folder(home)
             (home / "webapp.json").write_text(json.dumps({"project": str(folder)}), "utf-8")
         except OSError as exc:
             raise classify(exc) from None
@@ -215,15 +216,13 @@ def stop() -> None:
         _state.status = Status()
 
 
-def _marks() -> tuple[object, ...]:
-    """What changes when an env file changes."""
-    if _state.settings is None:
-        return ()
+def file_marks(project: Path) -> tuple[object, ...]:
+    """What changes when one of a project's env files changes: its time, identity, size or mode."""
     found: list[object] = []
-    for name in (".env.tradekeep", ".env.local", ".env"):
+    for name in FILES:
         try:
-            stat = (_state.settings.project / name).stat()
-            found.append((name, stat.st_mtime_ns, stat.st_ino, stat.st_size))
+            stat = (project / name).stat()
+            found.append((name, stat.st_mtime_ns, stat.st_ino, stat.st_size, stat.st_mode))
         except OSError:
             found.append((name, None))
     return tuple(found)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from core import embedded, envfile, state
@@ -295,21 +293,9 @@ def _issues(project: str, marks: tuple[object, ...], _settings: Settings) -> lis
     return _settings.issues()
 
 
-def _marks(folder: Path) -> tuple[object, ...]:
-    """What changes when an env file changes."""
-    found: list[object] = []
-    for name in (".env.tradekeep", ".env.local", ".env"):
-        try:
-            stat = (folder / name).stat()
-            found += [stat.st_mtime_ns, stat.st_size, stat.st_mode]
-        except OSError:
-            found.append(None)
-    return tuple(found)
-
-
 def issues(settings: Settings) -> None:
     """What is doubtful about the configuration, worst first, each with what to do."""
-    found = _issues(str(settings.project), _marks(settings.project), settings)
+    found = _issues(str(settings.project), state.file_marks(settings.project), settings)
     if not found:
         return
     with st.expander(f"Configuration: {len(found)} to look at", expanded=any(i.severity == "error" for i in found)):
