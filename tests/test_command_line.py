@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from core import __main__ as command_line
+from core import commands as command_line
 from core import envfile
 from core.errors import KINDS, TradekeepError
 from core.settings import DatabaseConfig
@@ -228,10 +228,10 @@ def test_setup_tells_progress_on_stderr_and_what_it_made_on_stdout(project: Path
 def test_value_is_one_line_of_standard_input(monkeypatch: pytest.MonkeyPatch, stdin: str, value: str | None) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
     if value is not None:
-        assert command_line._value("KEY") == value
+        assert command_line.env._value("KEY") == value
         return
     with pytest.raises(TradekeepError) as raised:
-        command_line._value("KEY")
+        command_line.env._value("KEY")
     assert raised.value.kind == "config.env_value"
 
 

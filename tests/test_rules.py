@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"demo", "fallback"},
     {"state", "tasks"},
     {"jobs", "sampler"},
-    {"api", "ui", "terminal", "__main__"},
+    {"api", "ui", "terminal", "commands", "__main__"},
     {"pages", "app"},
 ]
 # Who may import these packages: names of core's modules, or folders and files beside core.

@@ -1,0 +1,58 @@
+"""`migrate`: the schema to another revision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from core.commands.frame import Json, Project, app, run, switch
+from core.database import Databases
+from core.errors import TradekeepError
+from core.schema import migrate as migrations
+from core.settings import Settings
+from core.terminal import Terminal
+
+
+@app.command()
+def migrate(
+    to: Annotated[str, typer.Option(help="The revision to reach.")] = "head",
+    status: Annotated[bool, switch("--status", says="Only say where the schema is.")] = False,
+    sql: Annotated[bool, switch("--sql", says="Only print the SQL.")] = False,
+    down: Annotated[bool, switch("--down", says="Go down to --to; rows of dropped tables are lost.")] = False,
+    stamp: Annotated[bool, switch("--stamp", says="Only note that the database is at --to.")] = False,
+    yes: Annotated[bool, switch("--yes", "-y", says="Do not ask before going down.")] = False,
+    project: Project = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the schema to a revision, all or nothing."""
+
+    def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
+        databases = Databases.from_settings(settings)
+        owner = databases.owner
+        try:
+            if status:
+                pass
+            elif sql:
+                text = migrations.sql(owner, to)
+                terminal.out(text)
+                return True, text
+            elif down:
+                if not yes:
+                    raise TradekeepError("config.not_confirmed")
+                migrations.downgrade(owner, to)
+            elif stamp:
+                migrations.stamp(owner, to)
+            else:
+                made = migrations.upgrade(owner, to, progress=terminal, lock_wait_s=settings.init_timeout_s)
+                terminal.line(f"{len(made.tables_created)} tables created, {len(made.tables_skipped)} already there")
+                terminal.verdict(made.success)
+                return made.success, made.model_dump(mode="json")
+            found = migrations.status(owner)
+        finally:
+            databases.dispose()
+        terminal.line(f"schema at {found.current_version or 'nothing yet'}, expected {found.expected_version}")
+        terminal.verdict(found.compatible)
+        return found.compatible, found.model_dump(mode="json")
+
+    run("migrate", as_json, project, work)
