@@ -28,7 +28,7 @@ if overview.readable(status) or not settings.configured:
         show.figures(overview.cards(status, figures), overview.others(figures))
 elif status.mode == "down" and status.error:
     ui.error_card(status.error)
-show.step(overview.next_step(status, figures, settings.issues()))
+show.step(overview.next_step(status, figures, ui.issues(settings)))
 if figures:
     left, right = st.columns(2, gap="medium")
     with left:

@@ -129,7 +129,10 @@ def connect_parameters(config: DatabaseConfig, limits: Limits | None = None) -> 
         "keepalives_count": "3",
         "application_name": "tradekeep",
     }
-    return defaults | config.libpq_params()
+    given = config.libpq_params()
+    if given.get("host"):
+        defaults["hostaddr"] = ""  # else libpq takes PGHOSTADDR from the environment, which leads to another server
+    return defaults | given
 
 
 def preflight(config: DatabaseConfig) -> None:

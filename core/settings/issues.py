@@ -10,7 +10,7 @@ from pathlib import Path
 from core import envfile
 from core.errors import TradekeepError
 from core.settings.config import DatabaseConfig, loopback
-from core.settings.settings import ENVIRONMENT, ConfigIssue, Settings, sources_of
+from core.settings.settings import ENVIRONMENT, ConfigIssue, Settings, environment, sources_of
 from core.settings.settings import _issue as issue
 from core.settings.variables import VARIABLES
 
@@ -32,6 +32,7 @@ def issues_of(settings: Settings) -> list[ConfigIssue]:
         if config:
             found += _connection_issues(settings, name, config)
     found += _shadowed(settings)
+    found += _led_astray(settings)
     for path in (settings.env_tradekeep, settings.env_local, settings.project / ".env"):
         found += _file_issues(settings, path)
     unique = list(dict.fromkeys(found))
@@ -126,6 +127,20 @@ def _shadowed(settings: Settings) -> Iterator[ConfigIssue]:
                 if winner.path is None
                 else f"Remove {winning_name} from {where}, or {name} from {source.name}.",
             )
+
+
+def _led_astray(settings: Settings) -> Iterator[ConfigIssue]:
+    """PGHOSTADDR in the environment: every program of libpq's then goes there, whatever host its URL names."""
+    config = settings.database
+    given = environment().get("PGHOSTADDR", "").strip()
+    if not given or config is None or not config.host or "hostaddr" in config.options:
+        return
+    yield issue(
+        "error",
+        "PGHOSTADDR",
+        f"PGHOSTADDR in the environment is {given}: bots that start in it connect there, not to {config.host}.",
+        "Remove PGHOSTADDR from the environment; Tradekeep itself ignores it.",
+    )
 
 
 def _file_issues(settings: Settings, path: Path) -> Iterator[ConfigIssue]:

@@ -14,6 +14,7 @@ from core import state
 from core.database import Database
 from core.errors import TradekeepError
 from core.resilience import SERVER_TYPES
+from core.settings import ConfigIssue, Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,6 +22,7 @@ ENTRIES = 512
 AWAY = SERVER_TYPES | {"transient", "resource"}
 OUTAGE = ("connecting", "down")
 LOOK_S = 1.0  # how long the watcher is waited for, to say whether this is an outage
+ISSUES_S = 2.0  # as long a change outside the env files (.gitignore) may go unnoticed
 GLANCE_S = 0.1  # how often one who waits for another's answer looks whether there will be none
 
 
@@ -121,6 +123,17 @@ def _is_away(database: Database) -> bool:
         state.refresh()  # the page met it first
         return True
     return state.refresh(LOOK_S).mode in OUTAGE
+
+
+def issues(settings: Settings) -> list[ConfigIssue]:
+    """What is doubtful about the configuration; looked at again when an env file has changed, and now and then."""
+    key = ("issues", settings.project, state.file_marks(settings.project))
+    known = _fresh(key, ISSUES_S)
+    if known is not None:
+        return list(known.value)
+    found = settings.issues()
+    _keep(key, found)
+    return found
 
 
 def oldest_stale() -> float | None:

@@ -172,6 +172,26 @@ def test_async_has_the_same_rules(migrated: DatabaseConfig) -> None:
     assert asyncio.run(journey()) == ["a"]
 
 
+def test_the_environment_does_not_lead_to_another_server(
+    pg_database: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.9")  # where the test's server does not listen
+
+    async def asynchronously() -> int:
+        database = AsyncDatabase(pg_database)
+        async with database.connect() as connection:
+            found = (await connection.exec_driver_sql("SELECT 1")).scalar_one()
+        await database.dispose()
+        return found
+
+    database = Database(pg_database)
+    assert database.ask(one) == 1
+    database.dispose()
+    with session(pg_database) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert asyncio.run(asynchronously()) == 1
+
+
 def test_one_role_is_one_database(home, pg_database: DatabaseConfig) -> None:  # type: ignore[no-untyped-def]
     from core import envfile
 

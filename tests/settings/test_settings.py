@@ -327,6 +327,14 @@ def test_shadowed_variable_is_an_issue_that_shows_no_value(project: Path, monkey
     assert "Xk29vmQz" not in str(shadowed)
 
 
+def test_environment_that_leads_the_bots_elsewhere_is_an_issue(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "192.0.2.7")
+    monkeypatch.setenv("PGHOST", "db.example")
+    assert "PGHOSTADDR" not in [issue.component for issue in found(project, "error")]  # the connection is made of it
+    write(project, ".env.local", f"DATABASE_URL={URL}\n")
+    assert "PGHOSTADDR" in [issue.component for issue in found(project, "error")]
+
+
 def test_secret_that_git_would_take_is_an_issue(project: Path) -> None:
     write(project, ".env.local", f"DATABASE_URL={URL}\n")
     assert found(project) == []

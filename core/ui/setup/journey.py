@@ -6,12 +6,12 @@ import streamlit as st
 
 from core import embedded, envfile, state
 from core.errors import TradekeepError
-from core.settings import ConfigIssue, DatabaseConfig, Settings, parse_connection
+from core.settings import DatabaseConfig, Settings, parse_connection
 from core.setup import bundled, flow, wizard
 from core.setup.flow import Draft, StepState
 from core.state import Status
 from core.tasks import Progress
-from core.ui import cards, work
+from core.ui import cache, cards, work
 from core.ui.cache import clear
 from core.ui.page import shown
 from core.ui.setup import results, steps
@@ -288,14 +288,9 @@ def _begin_start(draft: Draft, settings: Settings) -> None:
     work.begin(draft.task(START), "Starting the local PostgreSQL", run)
 
 
-@st.cache_data(ttl=2, max_entries=8, show_spinner=False)
-def _issues(project: str, marks: tuple[object, ...], _settings: Settings) -> list[ConfigIssue]:
-    return _settings.issues()
-
-
 def issues(settings: Settings) -> None:
     """What is doubtful about the configuration, worst first, each with what to do."""
-    found = _issues(str(settings.project), state.file_marks(settings.project), settings)
+    found = cache.issues(settings)
     if not found:
         return
     with st.expander(f"Configuration: {len(found)} to look at", expanded=any(i.severity == "error" for i in found)):
