@@ -1,0 +1,20 @@
+"""Exploring any table or view: listing, pages of rows, counts and facets; nothing here can write."""
+
+from core.explore.counts import count_rows, facets
+from core.explore.filters import OPS, Filter
+from core.explore.listing import TableInfo, tables
+from core.explore.order import Sort
+from core.explore.rows import Page, page_of_rows, position_token
+
+__all__ = [
+    "OPS",
+    "Filter",
+    "Page",
+    "Sort",
+    "TableInfo",
+    "count_rows",
+    "facets",
+    "page_of_rows",
+    "position_token",
+    "tables",
+]

@@ -1,0 +1,257 @@
+"""The order of a page's rows, and the places in it: keyset pagination over any sort."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import TradekeepError
+from core.explore.filters import Condition, Dialect, Filter, joined, text_of
+from core.explore.relation import Column, Relation
+
+MOST_TIES = 32  # columns by which the rows of a view are told apart
+LONGEST_TOKEN = 200_000
+
+
+@dataclass(frozen=True)
+class Sort:
+    """By a column, ascending unless said. NULLs as the backend has them: PostgreSQL puts them highest."""
+
+    column: str
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One term of the order: a column or the row's place."""
+
+    column: Column
+    descending: bool
+    sql: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """Terms that are asked for, then those that tell rows apart. unique: no two rows are equal in all of them."""
+
+    parts: tuple[Part, ...]
+    unique: bool
+    dialect: Dialect
+    binding: str
+
+    def sql(self, *, backward: bool) -> str:
+        """ORDER BY's list; "" for no order."""
+        return ", ".join(f"{part.sql} {'DESC' if part.descending != backward else 'ASC'}" for part in self.parts)
+
+    def zones(self, values: Sequence[Any] | None, *, backward: bool) -> list[Condition | None]:
+        """The stretches of the order that lie beyond these values, to be read one after the other.
+
+        Two where the first term may be NULL, so that each of them can be read from an index. None: no condition.
+        Without a unique order the rows that equal the values are within.
+        """
+        if values is None or not self.parts:
+            return [None]
+        first = self.parts[0]
+        if not first.column.nullable:
+            return [self._beyond(values, backward, 0)]
+        nulls_last = self._nulls_last(first, backward)
+        null, some = Condition(f"{first.sql} IS NULL"), Condition(f"{first.sql} IS NOT NULL")
+        if values[0] is None:
+            rest = self._beyond(values, backward, 1) if len(values) > 1 else None
+            here = joined([null, rest]) if rest else (Condition("1 = 0") if self.unique else null)
+            return [here] if nulls_last else [here, some]
+        here = self._beyond(values, backward, 0)
+        return [here, null] if nulls_last else [here]
+
+    def _nulls_last(self, part: Part, backward: bool) -> bool:
+        ascending = part.descending == backward
+        return ascending != self.dialect.sqlite  # PostgreSQL's NULL is greater than all, SQLite's less
+
+    def _beyond(self, values: Sequence[Any], backward: bool, start: int) -> Condition:
+        """What comes after the values, from the term `start` on; the terms before are equal, the first is not NULL."""
+        parts = self.parts[start : len(values)]
+        given = list(values[start:])
+        strict = self.unique and len(values) == len(self.parts)
+        strict = strict or len(values) < len(self.parts)  # a place between rows: those that are equal lie behind it
+        same = len({part.descending for part in parts}) == 1
+        plain = same and None not in given and not any(part.column.nullable for part in parts[1 if start == 0 else 0 :])
+        comparison = "<" if parts[0].descending != backward else ">"
+        mark = self.dialect.mark
+        if plain:
+            left = ", ".join(part.sql for part in parts)
+            right = ", ".join([mark] * len(parts))
+            equal = "" if strict else "="
+            if len(parts) == 1:
+                return Condition(f"{left} {comparison}{equal} {right}", tuple(given))
+            # The first term alone once more: partitions are left out by it, and not by the row's comparison.
+            bound = Condition(f"{parts[0].sql} {comparison}= {mark}", (given[0],))
+            return joined([bound, Condition(f"({left}) {comparison}{equal} ({right})", tuple(given))])
+        return self._step_by_step(parts, given, backward, strict, lead=start == 0)
+
+    def _step_by_step(
+        self, parts: Sequence[Part], given: Sequence[Any], backward: bool, strict: bool, *, lead: bool
+    ) -> Condition:
+        """Mixed directions and NULLs: equal up to a term, and beyond in that one, for each of them."""
+        mark, equals, found = self.dialect.mark, list[Condition](), list[Condition]()
+        for part, value in zip(parts, given, strict=True):
+            beyond = self._beyond_one(part, value, backward)
+            if beyond:
+                found.append(joined([*equals, beyond]))
+            equals.append(
+                Condition(f"{part.sql} IS NULL") if value is None else Condition(f"{part.sql} = {mark}", (value,))
+            )
+        if not strict:
+            found.append(joined(equals))
+        if not found:
+            return Condition("1 = 0")
+        either = joined([Condition(f"({one.sql})", one.parameters) for one in found], by=" OR ")
+        either = Condition(f"({either.sql})", either.parameters)
+        if lead and given[0] is not None:  # a bound for the index
+            comparison = "<=" if parts[0].descending != backward else ">="
+            return joined([Condition(f"{parts[0].sql} {comparison} {mark}", (given[0],)), either])
+        return either
+
+    def _beyond_one(self, part: Part, value: Any, backward: bool) -> Condition | None:
+        nulls_last = self._nulls_last(part, backward)
+        if value is None:
+            return None if nulls_last else Condition(f"{part.sql} IS NOT NULL")
+        comparison = "<" if part.descending != backward else ">"
+        beyond = Condition(f"{part.sql} {comparison} {self.dialect.mark}", (value,))
+        if part.column.nullable and nulls_last and part is not self.parts[0]:
+            return Condition(f"({beyond.sql} OR {part.sql} IS NULL)", beyond.parameters)
+        return beyond
+
+
+def order_of(of: Relation, sorts: Sequence[Sort], dialect: Dialect) -> Order:
+    """The order for these sorts, completed so that every row has its own place. Raises what Relation.column raises."""
+    asked: dict[str, Sort] = {}
+    for sort in sorts:
+        of.column(sort.column)
+        asked.setdefault(sort.column, sort)
+    chosen = list(asked.values())
+    parts = [_part(of, sort, dialect) for sort in chosen + _ties(of, chosen)]
+    unique = bool(of.key)
+    if of.place:
+        descending = chosen[-1].descending if chosen else False
+        parts.append(_place(of, descending, dialect))
+        unique = True
+    text = json.dumps([of.schema, of.name, [[sort.column, sort.descending] for sort in chosen]])
+    return Order(tuple(parts), unique, dialect, _hash(text))
+
+
+def _part(of: Relation, sort: Sort, dialect: Dialect) -> Part:
+    column = of.column(sort.column)
+    return Part(column, sort.descending, dialect.comparable(column))
+
+
+def _place(of: Relation, descending: bool, dialect: Dialect) -> Part:
+    if of.place == "ctid":
+        return Part(Column("ctid", "tid", nullable=False), descending, "t.ctid")
+    names = {name.lower() for name in of.by_name}
+    name = next((name for name in ("rowid", "_rowid_", "oid") if name not in names), "rowid")
+    return Part(Column(name, "integer", nullable=False), descending, f"t.{name}")
+
+
+def _ties(of: Relation, sorts: Sequence[Sort]) -> list[Sort]:
+    """What follows the sorts: the rest of an index that begins with them, then the rest of the key."""
+    descending = sorts[-1].descending if sorts else False
+    named = {sort.column for sort in sorts}
+    if not of.key:
+        if of.place or not sorts:
+            return []
+        others = [column for column in of.readable if column.name not in named and column.ordered]
+        return [Sort(column.name, descending) for column in others[:MOST_TIES]]
+    if set(of.key) <= named:
+        return []
+    found = _rest_of_index(of, sorts) if sorts else []
+    named |= {sort.column for sort in found}
+    return found + [
+        Sort(name, (found or [Sort("", descending)])[-1].descending) for name in of.key if name not in named
+    ]
+
+
+def _rest_of_index(of: Relation, sorts: Sequence[Sort]) -> list[Sort]:
+    for index in of.indexes:
+        begin = index.parts[: len(sorts)]
+        if [name for name, _ in begin] != [sort.column for sort in sorts]:
+            continue
+        turned = {(down != sort.descending) for (_, down), sort in zip(begin, sorts, strict=True)}
+        rest = index.parts[len(sorts) :]
+        if len(turned) == 1 and all(name in of.key for name, _ in rest):
+            return [Sort(name, down != turned.copy().pop()) for name, down in rest]
+    return []
+
+
+@dataclass(frozen=True)
+class Token:
+    """A place in an order: the values there, and how many rows equal to them were passed (where rows may be equal)."""
+
+    values: tuple[Any, ...]
+    skip: int = 0
+    of_page: bool = True
+
+    def write(self, order: Order, filters: str) -> str:
+        """The opaque text, bound to table, sort and filters; not to filters where it was made from key values."""
+        body: dict[str, Any] = {"o": order.binding, "k": [_packed(value) for value in self.values]}
+        if self.skip:
+            body["s"] = self.skip
+        if self.of_page:
+            body["f"] = filters
+        raw = json.dumps(body, separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def read_token(text: str, order: Order, filters: str) -> Token:
+    """The place that a token names. Raises data.token for one of another table, order or filter, and for no token."""
+    try:
+        if len(text) > LONGEST_TOKEN:
+            raise ValueError
+        body = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        values = tuple(_unpacked(value) for value in body["k"])
+        skip, of_page = int(body.get("s", 0)), "f" in body
+        right = body["o"] == order.binding and body.get("f", filters) == filters
+    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error, RecursionError):
+        raise TradekeepError("data.token") from None
+    if not right or not 0 <= skip < 2**62 or len(values) > len(order.parts) or (order.parts and not values):
+        raise TradekeepError("data.token")
+    for part, value in zip(order.parts, values, strict=False):
+        if value is None and not part.column.nullable:
+            raise TradekeepError("data.token")
+        if value is not None and not order.dialect.sqlite and not isinstance(value, str):
+            raise TradekeepError("data.token")
+    return Token(values, skip, of_page)
+
+
+def filters_binding(filters: Sequence[Filter], search: str | None) -> str:
+    """What a token keeps of the filters, so that it fits no others."""
+    listed = [[one.column, one.op, _bound(one.value)] for one in filters]
+    return _hash(json.dumps([listed, (search or "").strip()]))
+
+
+def _bound(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_bound(one) for one in value]
+    return None if value is None else text_of(value)
+
+
+def _packed(value: Any) -> Any:
+    return {"b": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return base64.b64decode(value["b"], validate=True)
+    if value is None or isinstance(value, str | int | float):
+        if isinstance(value, str):
+            text_of(value)
+        return value
+    raise ValueError
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
