@@ -1,6 +1,7 @@
-"""Exploring any table or view: listing, pages of rows, counts and facets; nothing here can write."""
+"""Exploring any table or view: listing, pages of rows, counts, facets, exports; nothing here can write."""
 
 from core.explore.counts import count_rows, facets
+from core.explore.export import export_rows
 from core.explore.filters import OPS, Filter
 from core.explore.listing import TableInfo, tables
 from core.explore.order import Sort
@@ -13,6 +14,7 @@ __all__ = [
     "Sort",
     "TableInfo",
     "count_rows",
+    "export_rows",
     "facets",
     "page_of_rows",
     "position_token",

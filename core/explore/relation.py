@@ -41,6 +41,7 @@ class Column:
     readable: bool = True
     enum: bool = False
     wide: bool = False  # whether a value may be of any length
+    digits: tuple[int, int] | None = None  # precision and scale of a numeric that has them
 
     @property
     def ordered(self) -> bool:
@@ -144,7 +145,9 @@ SELECT n.nspname, c.relname, c.relkind::text,
        coalesce(c.reltoastrelid <> 0 AND pg_relation_size(c.reltoastrelid) > 0, false),
        (SELECT coalesce(jsonb_agg(jsonb_build_array(
                a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), NOT a.attnotnull,
-               has_column_privilege(c.oid, a.attnum, 'SELECT'), t.typtype = 'e', t.typlen = -1)
+               has_column_privilege(c.oid, a.attnum, 'SELECT'), t.typtype = 'e', t.typlen = -1,
+               CASE WHEN a.atttypid = 'numeric'::regtype AND a.atttypmod > 4
+               THEN jsonb_build_array((a.atttypmod - 4) >> 16, (a.atttypmod - 4) & 1023) END)
                ORDER BY a.attnum), '[]')
         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
@@ -173,7 +176,7 @@ def _postgresql(connection: sa.Connection, table: str) -> Relation | None:
     if row is None:
         return None
     schema, name, kind, rows, toasted, columns, indexes = row
-    made = tuple(Column(*values) for values in columns)
+    made = tuple(_column(*values) for values in columns)
     strict = {column.name for column in made if not column.nullable}
     keys, usable = [], []
     for unique, _primary, parts in indexes:
@@ -189,6 +192,10 @@ def _postgresql(connection: sa.Connection, table: str) -> Relation | None:
     key = next((names for names in keys if set(names) <= readable), ())
     place = "" if key or kind not in ("r", "m") or len(readable) < len(made) else "ctid"
     return Relation(schema, name, KINDS[kind], made, key, place, tuple(usable), rows, toasted)
+
+
+def _column(name: str, type: str, nullable: bool, readable: bool, enum: bool, wide: bool, digits: Any) -> Column:
+    return Column(name, type, nullable, readable, enum, wide, (digits[0], digits[1]) if digits else None)
 
 
 def _sqlite(connection: sa.Connection, table: str) -> Relation | None:
