@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +16,14 @@ from core.errors import TradekeepError
 from core.resilience import Breaker
 from core.settings import DatabaseConfig, load_settings
 from tests.servers import Cluster
+
+T = TypeVar("T")
+
+
+def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run it in a thread: the browser's driver keeps a loop in this one once a browser test has run here."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def one(connection: sa.Connection) -> int:
@@ -169,7 +180,7 @@ def test_async_has_the_same_rules(migrated: DatabaseConfig) -> None:
         await database.dispose()
         return list(rows)
 
-    assert asyncio.run(journey()) == ["a"]
+    assert in_a_loop(journey()) == ["a"]
 
 
 def test_the_environment_does_not_lead_to_another_server(
@@ -189,7 +200,7 @@ def test_the_environment_does_not_lead_to_another_server(
     database.dispose()
     with session(pg_database) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    assert asyncio.run(asynchronously()) == 1
+    assert in_a_loop(asynchronously()) == 1
 
 
 def test_one_role_is_one_database(home, pg_database: DatabaseConfig) -> None:  # type: ignore[no-untyped-def]
@@ -339,7 +350,7 @@ def test_async_ends_its_waits_and_knows_its_server(own_cluster: Cluster) -> None
         await database.dispose()
         return took_s, caught.value
 
-    took_s, error = asyncio.run(journey())
+    took_s, error = in_a_loop(journey())
     assert took_s < 5
     assert error.retryable
 
