@@ -1,0 +1,112 @@
+"""Candles, events and the account's state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.models import AccountState, Candle, SystemEvent
+from core.models.market import EventSeverity, Timeframe
+from core.repositories.base import Numbered, Repository, limited
+
+TRACES = ("DECISION_TRACE", "NO_SIGNAL")
+TRACE_EVERY_S = 300
+
+
+class Candles(Repository[Candle]):
+    """Open, high, low, close and volume of symbols."""
+
+    model = Candle
+
+    def upsert(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Write candles of any number of coins in one flush; how many were new or changed.
+
+        rows: symbol, timeframe, open_time, open, high, low, close, volume, exchange (optional). Of two rows with one
+        key the later one counts.
+        """
+        unique = {(row["symbol"], row["timeframe"], row["open_time"]): row for row in rows}
+        whole = [{"exchange": None, **row} for row in unique.values()]
+        change = ("open", "high", "low", "close", "volume", "exchange")
+        return self._upsert(whole, ("symbol", "timeframe", "open_time"), change)
+
+    def window(
+        self,
+        symbol: str,
+        timeframe: Timeframe | str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 500,
+    ) -> list[Candle]:
+        """The newest candles that begin from since and before until, oldest first."""
+        wanted = sa.select(Candle).where(Candle.symbol == symbol, Candle.timeframe == Timeframe(timeframe))
+        if since is not None:
+            wanted = wanted.where(Candle.open_time >= since)
+        if until is not None:
+            wanted = wanted.where(Candle.open_time < until)
+        return self._all(wanted.order_by(Candle.open_time.desc()).limit(limited(limit)))[::-1]
+
+
+class Events(Numbered[SystemEvent]):
+    """Decision traces and the audit trail."""
+
+    model = SystemEvent
+
+    def recent(self, limit: int = 100, event_type: str | None = None, symbol: str | None = None) -> list[SystemEvent]:
+        """The newest events, newest first."""
+        wanted = sa.select(SystemEvent).order_by(SystemEvent.occurred_at.desc(), SystemEvent.id.desc())
+        if event_type is not None:
+            wanted = wanted.where(SystemEvent.event_type == event_type)
+        if symbol is not None:
+            wanted = wanted.where(SystemEvent.symbol == symbol)
+        return self._all(wanted.limit(limited(limit)))
+
+    def record(
+        self,
+        event_type: str,
+        message: str,
+        *,
+        symbol: str | None = None,
+        severity: EventSeverity = EventSeverity.INFO,
+        payload: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+    ) -> bool:
+        """Write an event; whether it was written: of a coin's decision traces one in TRACE_EVERY_S is kept."""
+        at = at or datetime.now(UTC)
+        if event_type in TRACES and symbol is not None and self._traced_since(symbol, at):
+            return False
+        self.add(
+            SystemEvent(
+                event_type=event_type,
+                message=message,
+                symbol=symbol,
+                severity=severity,
+                payload=dict(payload or {}),
+                occurred_at=at,
+            )
+        )
+        return True
+
+    def _traced_since(self, symbol: str, at: datetime) -> bool:
+        since = at - timedelta(seconds=TRACE_EVERY_S)
+        recent = sa.select(SystemEvent.id).where(
+            SystemEvent.symbol == symbol,
+            SystemEvent.occurred_at > since,
+            SystemEvent.occurred_at <= at,
+            SystemEvent.event_type.in_(TRACES),
+        )
+        return self.session.execute(recent.limit(1)).first() is not None
+
+
+class AccountStates(Numbered[AccountState]):
+    """The account's balance at the exchange."""
+
+    model = AccountState
+
+    def latest(self, account: str = "main") -> AccountState | None:
+        """The newest of an account."""
+        own = sa.select(AccountState).where(AccountState.account == account)
+        return self._one(own.order_by(AccountState.recorded_at.desc(), AccountState.id.desc()))

@@ -1,0 +1,49 @@
+"""What the web interface keeps: its audit log and its configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.models import AuditLog, StrategyTemplate, SystemConfig
+from core.repositories.base import Numbered, limited
+
+
+class AuditLogs(Numbered[AuditLog]):
+    """Who did what; rows are added and never changed."""
+
+    model = AuditLog
+
+    def recent(self, limit: int = 100, user_id: int | None = None) -> list[AuditLog]:
+        """The newest, of one person or of all, newest first."""
+        wanted = sa.select(AuditLog).order_by(AuditLog.created_at.desc(), AuditLog.id.desc())
+        return self._all(
+            (wanted if user_id is None else wanted.where(AuditLog.user_id == user_id)).limit(limited(limit))
+        )
+
+
+class Templates(Numbered[StrategyTemplate]):
+    """Strategies to start from."""
+
+    model = StrategyTemplate
+
+    def of_user(self, user_id: int, limit: int = 1000) -> list[StrategyTemplate]:
+        """A person's own and those for everybody, by name."""
+        seen = sa.or_(StrategyTemplate.created_by == user_id, StrategyTemplate.is_public)
+        named = sa.select(StrategyTemplate).where(seen).order_by(StrategyTemplate.name, StrategyTemplate.id)
+        return self._all(named.limit(limited(limit)))
+
+
+class SystemConfigs(Numbered[SystemConfig]):
+    """Settings of the web interface."""
+
+    model = SystemConfig
+
+    def by_key(self, key: str) -> SystemConfig | None:
+        """The setting of that name."""
+        return self._one(sa.select(SystemConfig).where(SystemConfig.key == key))
+
+    def put(self, key: str, value: dict[str, Any], description: str | None = None) -> None:
+        """Set it, whether or not it is there."""
+        self._upsert([{"key": key, "value": value, "description": description}], ("key",), ("value", "description"))
