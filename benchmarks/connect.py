@@ -10,28 +10,38 @@ import psycopg
 
 from benchmarks import benchmark
 from benchmarks.figures import Figure, Goal, in_turns, timed
+from core.database import Database
+from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.setup.diagnose import diagnose
 from core.setup.server import server_facts
 from tests.servers import Cluster
 
-FLOOR = "psycopg.connect, and the statements that the test asks"
+SAME = "psycopg.connect, and the statements that the test asks"
+ONE = "psycopg.connect, and SELECT 1"
 
 
 @benchmark(n=40)
 def connect(n: int) -> list[Figure]:
-    """The connection test, `core.setup.diagnose`, against a bare connection that asks the same."""
+    """The connection test, `core.setup.diagnose`, against bare connections: the same questions, and one."""
     with Cluster() as cluster:
-        cluster.sql("CREATE ROLE plain LOGIN PASSWORD 'plain-pw-1'")
+        cluster.sql("CREATE ROLE plain LOGIN PASSWORD 'plain-pw-1'", "CREATE DATABASE whole")
+        database = Database(cluster.config("whole"))
+        try:
+            migrate.upgrade(database)
+        finally:
+            database.dispose()
         logins = {
             "superuser over TCP": cluster.admin,
             "ordinary role over TCP": cluster.config(user="plain", password="plain-pw-1"),
             "superuser over a unix socket": cluster.config(host=str(cluster.socket_dir)),
+            "superuser, all tables there": cluster.config("whole"),
+            "ordinary role, all tables there": cluster.config("whole", user="plain", password="plain-pw-1"),
         }
-        return [_figure(name, config, n) for name, config in logins.items()]
+        return [figure for name, config in logins.items() for figure in _figures(name, config, n)]
 
 
-def _figure(name: str, config: DatabaseConfig, n: int) -> Figure:
+def _figures(name: str, config: DatabaseConfig, n: int) -> list[Figure]:
     statements = _asked(config)
 
     def test() -> None:
@@ -41,10 +51,18 @@ def _figure(name: str, config: DatabaseConfig, n: int) -> Figure:
     def bare() -> None:
         with _bare(config) as connection:
             for statement in statements:
-                connection.execute(statement).fetchall()
+                connection.execute(*statement).fetchall()
 
-    own, floor = in_turns(n, timed(test), timed(bare))
-    return Figure(name, FLOOR, own, floor, Goal("ratio", 1.5))
+    def one() -> None:
+        with _bare(config) as connection:
+            connection.execute("SELECT 1").fetchall()
+
+    own, same, floor = in_turns(n, timed(test), timed(bare), timed(one))
+    goal = Goal("ratio", 1.5)
+    return [
+        Figure(f"{name}, same questions", SAME, own, same, goal),
+        Figure(f"{name}, one query", ONE, own, floor, goal),
+    ]
 
 
 @contextmanager
@@ -62,8 +80,8 @@ class _Listening(psycopg.Connection[Any]):
     asked: list[Any]
 
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-        """Keep the statement, then run it."""
-        self.asked.append(query)
+        """Keep the statement and its parameters, then run it."""
+        self.asked.append((query, *arguments))
         return super().execute(query, *arguments, **options)
 
 

@@ -380,7 +380,7 @@ def _wake(found: Status) -> bool:
         configured = settings()
         server = bundled.behind(configured.database, configured.home) if configured.database else None
         _state.wake_error = None
-        if server is None or server.state != "stopped":
+        if server is None or server.state != "stopped" or server.left_stopped:
             return False
         _state.woken_at = now
         embedded.start(home=configured.home)

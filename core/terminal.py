@@ -82,6 +82,7 @@ class Terminal:
             self.line(f"\n{result.error['why']}\n{result.error['suggested_fix']}")
             for number, text in enumerate(result.error["recovery_steps"], start=1):
                 self.line(f"  {number}. {text}")
+            self.line(f"Help: {result.error['help']}")
 
     def verifications(self, lines: Sequence[Verification]) -> None:
         """A line a verification."""

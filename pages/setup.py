@@ -2,7 +2,7 @@
 
 from core import state, ui
 from core.setup import flow
-from core.ui.setup import journey
+from core.ui.setup import help, journey
 
 ui.heading("Setup", "From nothing to a verified PostgreSQL with its own roles. Safe to run again at any time.")
 settings, draft = state.settings(), flow.draft()
@@ -10,3 +10,4 @@ journey.project(settings)
 if not journey.local(draft):
     journey.body(draft, state.status(), settings)
 journey.issues(settings)
+help.stuck(settings)

@@ -344,3 +344,15 @@ def system_binaries() -> dict[int, Path]:
         with contextlib.suppress(ValueError):
             found[int(postgres.parent.parent.name)] = postgres.parent
     return found
+
+
+def end_bundled(home: Path) -> None:
+    """End the home's bundled server as a reboot does: cleanly, but not as somebody who wants it stopped."""
+    from core import embedded
+
+    pid = embedded.status(home=home).pid
+    assert pid is not None
+    process = psutil.Process(pid)
+    family = [process, *process.children()]
+    process.send_signal(signal.SIGINT)
+    assert not wait_gone(family, 10)

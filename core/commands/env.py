@@ -83,18 +83,23 @@ def set_value(
 @env_app.command()
 def backups(
     file: Annotated[str, typer.Option(help="Which file of the project.")] = ".env.local",
+    diff: Annotated[bool, switch("--diff", says="Also what restoring each would change, secrets masked.")] = False,
     project: Project = None,
     as_json: Json = False,
 ) -> None:
     """The backups of an env file, newest first."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        found = [str(backup.path) for backup in envfile.backups(settings.project / file)]
-        for path in found:
-            terminal.out(path)
+        path = settings.project / file
+        found = [backup.path for backup in envfile.backups(path)]
+        changes = {str(backup): envfile.restore_preview(path, backup) for backup in found} if diff else {}
+        for backup in found:
+            terminal.out(str(backup))
+            if diff:
+                terminal.out(changes[str(backup)] or "the same as the present file")
         if not found:
-            terminal.say(f"There are no backups of {settings.project / file}; the first change of it makes one.")
-        return True, found
+            terminal.say(f"There are no backups of {path}; the first change of it makes one.")
+        return True, changes if diff else [str(backup) for backup in found]
 
     run("env", as_json, project, work)
 
@@ -106,11 +111,15 @@ def restore(
     project: Project = None,
     as_json: Json = False,
 ) -> None:
-    """Put a backup back; the present file is backed up first."""
+    """Put a backup back (its path, or its name alone); the present file is backed up first."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        written = envfile.restore(settings.project / file, backup)
-        terminal.line(f"{settings.project / file}: {'restored' if written.changed else 'nothing to change'}")
+        path = settings.project / file
+        chosen = envfile.backups_folder(path) / backup if backup.name == str(backup) else backup
+        written = envfile.restore(path, chosen)
+        terminal.line(f"{path}: {'restored' if written.changed else 'nothing to change'}")
+        if written.changed:
+            terminal.line("A password in it may no longer be the server's. See: python -m core check")
         return True, {"changed": written.changed, "backup": str(written.backup or "")}
 
     run("env", as_json, project, work)

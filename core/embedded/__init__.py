@@ -23,6 +23,7 @@ from core.embedded.place import (
     new_place,
     read_record,
     socket_folder,
+    write_private,
     write_record,
 )  # fmt: skip
 from core.embedded.programs import (
@@ -68,13 +69,14 @@ class Status:
     log_dir: Path | None = None
     version: str | None = None
     pid: int | None = None
+    left_stopped: bool = False  # somebody stopped it on purpose
 
 
 def start(*, home: Path | None = None, port: int | None = None) -> EmbeddedServer:
     """The home's server, made and started where it is not running yet; the same one for callers at the same time.
 
     home: default TRADEKEEP_HOME. It keeps the port that it got when it was made, because DATABASE_URL points there;
-    port moves it (0: to any free one).
+    port moves it (0: to any free one). A server that was stopped on purpose counts as wanted again.
     Raises DB_010 (no programs), DB_011 (port taken), DB_012 to DB_015, DB_108 (home not writable), DB_110, and what
     the errors' table says about the server's log (disk full ...).
     """
@@ -85,6 +87,7 @@ def start(*, home: Path | None = None, port: int | None = None) -> EmbeddedServe
         if account and home == SYSTEM_FOLDER:  # root's own home: its files are private, the way to them is open
             make_system_folder(home)
         place = place or new_place(home, account)
+        place.left_stopped_file.unlink(missing_ok=True)
         record = read_record(home)
         found = server.wait_ready(place)
         if found is None and server.postmaster(place.data_dir):
@@ -107,12 +110,16 @@ def start(*, home: Path | None = None, port: int | None = None) -> EmbeddedServe
 
 
 def stop(*, home: Path | None = None) -> None:
-    """Stop the home's server where it runs; its data stays. Raises DB_015."""
+    """Stop the home's server on purpose: it stays stopped until `start`; its data stays, too. Raises DB_015."""
     home = home or load_settings().home
     if not home.is_dir():
         return
     with _locked(home):
         if place := known_place(home):
+            # Before it stops: a web app that watches it must not take it for one that ended by itself.
+            if place.state != place.folder:
+                make_private_folder(place.state)
+            write_private(place.left_stopped_file, "", owner_of(place.state))
             _halt(place, owner_of(place.data_dir))
 
 
@@ -137,6 +144,9 @@ def status(*, home: Path | None = None) -> Status:
         state = "unavailable"
     else:
         reason = "It is shutting down." if found else "It is stopped."
+    left_stopped = state == "stopped" and place.left_stopped_file.exists()
+    if left_stopped:
+        reason = "It was stopped on purpose, and stays so until it is started."
     return Status(
         state=state,
         reason=reason,
@@ -146,6 +156,7 @@ def status(*, home: Path | None = None) -> Status:
         log_dir=place.log_dir,
         version=record.version if record else None,
         pid=found.pid if found else None,
+        left_stopped=left_stopped,
     )
 
 

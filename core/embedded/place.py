@@ -48,6 +48,11 @@ class Place:
         return self.folder / "password"
 
     @property
+    def left_stopped_file(self) -> Path:
+        """There while the server is stopped on purpose: nothing but a deliberate start may start it."""
+        return self.state / "left-stopped"
+
+    @property
     def exists(self) -> bool:
         """Whether there is data."""
         return (self.data_dir / "PG_VERSION").is_file()

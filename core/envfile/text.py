@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from dotenv.parser import parse_stream
 
@@ -15,6 +16,9 @@ BOM = "\ufeff"
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Read alike without quotation marks by python-dotenv, bash, node, compose, docker and systemd.
 _BARE = re.compile(r"[A-Za-z0-9_./:@%+,=?^-]*")
+# `A=1; export A` and `A=1 B=2` of a shell; a connection string's own keywords are in lower case.
+_MORE = re.compile(r"=[^'\"]*?(?:;[ \t]*(?:export|set)\b|&&|[ \t;](?:export[ \t]+)?[A-Z_][A-Z0-9_]*=)")
+_HERE = re.compile(r"""(?<!<)<<(?!<)-?[ \t]*["']?([A-Za-z_]\w*)["']?""")
 _QUOTED = r"""'[^'\r\n]*'|"[^"\\$`\r\n]*\""""
 
 
@@ -33,6 +37,21 @@ class Line:
     ending: str
     error: bool
     number: int
+
+
+def unreadable(data: bytes) -> str:
+    """Why these bytes are no text that a line can be changed in, or ""."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or _wide(data):
+        return "It is text in UTF-16, which readers of env files cannot read. Save it as UTF-8."
+    if data.startswith((b"\0GITCRYPT", b"Salted__", b"-----BEGIN PGP MESSAGE", b"-----BEGIN AGE ENCRYPTED")):
+        return "It is encrypted. Decrypt it first."
+    return ""
+
+
+def _wide(data: bytes) -> bool:
+    """UTF-16 without its mark: of plain letters every second byte is zero."""
+    pairs = len(data) // 2
+    return pairs > 1 and max(data[::2].count(0), data[1::2].count(0)) > 0.8 * pairs
 
 
 def decoded(data: bytes) -> str:
@@ -69,7 +88,7 @@ def stumbling_blocks(text: str) -> list[tuple[int, str]]:
         found.append((before.count("\n") + 1, "contains a byte that is not UTF-8; some programs refuse the whole file"))
     seen: dict[str, int] = {}
     for line in lines(text.removeprefix(BOM)):
-        if line.error and _open_quote(line):
+        if _open_quote(line):
             found.append((line.number, "opens a quotation mark that is never closed"))
         elif line.error or (line.key and line.value is None):
             found.append((line.number, "is not of the form KEY=value"))
@@ -81,8 +100,11 @@ def stumbling_blocks(text: str) -> list[tuple[int, str]]:
 
 
 def _open_quote(line: Line) -> bool:
+    """Whether some readers take what follows for a part of this line's value."""
+    if line.key and re.search(r"=[ \t]*`", line.body) and line.body.count("`") % 2:
+        return True  # python-dotenv knows no such quotation mark; node and shells do
     start = re.search(r"=\s*([\"'])", line.body)
-    if not start:
+    if not start or not line.error:
         return False
     return "\n" in line.body or "\r" in line.body or line.body.count(start[1], start.end()) == 0
 
@@ -133,18 +155,23 @@ def changed(data: bytes, values: Mapping[str, str | None], path: object) -> byte
     Raises config.env_value or config.env_file.
     """
     new = {key: None if value is None else written(key, value) for key, value in values.items()}
+    if reason := unreadable(data):
+        raise TradekeepError("config.env_file", reason, path=path)
     text = decoded(data)
     mark = BOM if text.startswith(BOM) else ""
     out: list[str] = []
     missing = {key: form for key, form in new.items() if form is not None}
+    whole = list(lines(text.removeprefix(BOM)))
+    documents = _here_documents(whole)
     broken: Line | None = None
     before: Line | None = None
-    for line in lines(text.removeprefix(BOM)):
+    for line, after in zip_longest(whole, whole[1:]):
         if line.key is None or line.key not in new:
             out.append(line.lead + line.body + line.ending)
-            broken = broken or (line if line.error and _open_quote(line) else None)
+            broken = broken or (line if _open_quote(line) else None)
         else:
             _safe_after(broken, before if not line.lead else None, path)
+            _safe_alone(line, after, documents, path)
             if not out and not line.lead:
                 mark = ""  # glued to this key, it would hide the key from bash and others
             out.append(line.lead + _replaced(line, new[line.key], values[line.key]))
@@ -183,13 +210,42 @@ def _safe_after(broken: Line | None, before: Line | None, path: object) -> None:
             "line after it. Close it first.",
             path=path,
         )
-    if before and before.key and (len(before.body) - len(before.body.rstrip("\\"))) % 2:
+    if before and before.key and _goes_on(before):
         raise TradekeepError(
             "config.env_file",
             f"Line {before.number} ends with a backslash, so some programs join it with the line after it. "
             "Remove the backslash, or put an empty line after it.",
             path=path,
         )
+
+
+def _safe_alone(line: Line, after: Line | None, documents: list[range], path: object) -> None:
+    """Refuse to change a line that holds more than the one assignment, or only a part of it."""
+    reason = ""
+    if any(line.number in document for document in documents):
+        reason = "stands in a here-document of the shell, so it is a part of another value"
+    elif after and after.body and not after.lead and _goes_on(line):
+        reason = "ends with a backslash, so some programs join it with the line after it. Write both as one line first"
+    elif _MORE.search(re.sub(r"[ \t]#.*", "", line.body)):
+        reason = "holds more than one assignment. Give each a line of its own first"
+    if reason:
+        raise TradekeepError("config.env_file", f"Line {line.number} {reason}.", path=path)
+
+
+def _goes_on(line: Line) -> bool:
+    return bool((len(line.body) - len(line.body.rstrip("\\"))) % 2)
+
+
+def _here_documents(whole: list[Line]) -> list[range]:
+    """The line numbers inside of each `<<WORD` that ends with a line WORD."""
+    found: list[range] = []
+    begun: dict[str, int] = {}
+    for line in whole:
+        if (word := line.body.strip()) in begun:
+            found.append(range(begun.pop(word) + 1, line.number))
+        elif start := _HERE.search(line.body):
+            begun.setdefault(start[1], line.number)
+    return found
 
 
 def _verified(old: str, new: str, values: Mapping[str, str | None], path: object) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +49,11 @@ def settled(kind: str, exc: BaseException, text: str, config: DatabaseConfig, ti
 
 
 def _state(kind: str, exc: BaseException, text: str, config: DatabaseConfig, timeout_s: float) -> Settled:
-    """What the port says now, where it is not simply "come in"."""
-    answer = _answer(config, timeout_s)
-    if answer is None:
+    """What the port says now, where it is not simply "come in", nor what the driver said of one of several hosts."""
+    answers = _answers(config, timeout_s)
+    if not answers or any(BY_STATE.get(answer.state) == kind for answer in answers):
         return kind, {}
+    answer = answers[-1] if answers[-1].state == "accepting" else answers[0]
     if answer.state == "rejecting" and kind == "unexpected":
         return _rejected(answer) or kind, {}
     return BY_STATE.get(answer.state, kind), _seen(answer)
@@ -86,15 +90,22 @@ def _rule(kind: str, exc: BaseException, text: str, config: DatabaseConfig, time
 
 def _verdict(kind: str, exc: BaseException, text: str, config: DatabaseConfig, timeout_s: float) -> Settled:
     """Which of its reasons OpenSSL had."""
-    place = next(iter(_places(config)), None)
-    if place is None:
-        return kind, {}
     root = _option(config, "sslrootcert")
     usual = Path.home() / ".postgresql" / "root.crt"
     trusted = root or (str(usual) if usual.is_file() else None)
-    name = place[0] if _option(config, "sslmode") == "verify-full" or root == "system" else None
-    found = certificate(*place, root=trusted, name=name, timeout_s=timeout_s)
-    if found.state != "failed" or found.verify_code is None:
+    compared = _option(config, "sslmode") == "verify-full" or root == "system"
+    places = _places(config)
+    names = str(getattr(config, "host", "") or "").split(",")
+    found = None
+    for number, place in enumerate(places):
+        # The name in the certificate is the host's, also where its address is given.
+        name = (names[number] if len(names) == len(places) else place[0]).strip() if compared else None
+        revoked = _option(config, "sslcrl") or None
+        share = timeout_s / len(places)
+        found = certificate(*place, root=trusted, name=name or None, revoked=revoked, timeout_s=share)
+        if found.state == "failed":
+            break
+    if found is None or found.state != "failed" or found.verify_code is None:
         return kind, {}
     dates = {"not_before": found.not_before, "not_after": found.not_after}
     facts: dict[str, object] = {key: f"{date:%Y-%m-%d %H:%M} UTC" for key, date in dates.items() if date}
@@ -113,11 +124,18 @@ def _encoding(kind: str, exc: BaseException, text: str, config: DatabaseConfig, 
         "password": decoded,
         "connect_timeout": str(max(2, int(timeout_s))),
     }
-    try:
-        psycopg.connect(**params).close()
-    except (psycopg.Error, UnicodeError):
-        return kind, {}
-    return "config.password_encoding", {}
+    works: list[bool] = []
+
+    def attempt() -> None:
+        with contextlib.suppress(psycopg.Error, UnicodeError):
+            psycopg.connect(**params).close()
+            works.append(True)
+
+    # The driver's own deadline is two seconds at least, for each host: one that takes longer is left behind.
+    thread = threading.Thread(target=attempt, daemon=True, name="decoded-password")
+    thread.start()
+    thread.join(timeout_s)
+    return ("config.password_encoding" if works else kind), {}
 
 
 QUESTIONS: dict[str, Callable[..., Settled]] = {
@@ -148,6 +166,8 @@ def connection_broke(exc: BaseException) -> bool | None:
     """Whether the psycopg connection that an exception was raised from was cut, not closed by us; None = unknown."""
     for frame, _ in reversed(list(traceback.walk_tb(exc.__traceback__))):
         owner = frame.f_locals.get("self")
+        if type(owner).__module__.partition(".")[0] != "psycopg":
+            continue  # SQLAlchemy's objects raise when they are asked for a connection that is closed
         owner = getattr(owner, "connection", owner)
         driver = type(owner).__module__.partition(".")[0] == "psycopg"
         if driver and isinstance(broken := getattr(owner, "broken", None), bool):
@@ -164,16 +184,26 @@ def _rejected(answer: Answer) -> str | None:
 
 def _answer(config: DatabaseConfig, timeout_s: float, tls: bool | None = None) -> Answer | None:
     """The answer of the first host that takes connections, else of the first one; None where no host is known."""
+    answers = _answers(config, timeout_s, tls)
+    return next((answer for answer in answers if answer.state == "accepting"), answers[0] if answers else None)
+
+
+def _answers(config: DatabaseConfig, timeout_s: float, tls: bool | None = None) -> list[Answer]:
+    """The answers of the hosts, all within timeout_s, up to the first that takes connections."""
     wanted = (_option(config, "sslmode") != "disable") if tls is None else tls
     user = str(getattr(config, "user", "") or "tradekeep_probe")
     database = str(getattr(config, "database", "") or user)
-    first: Answer | None = None
-    for host, port in _places(config):
-        answer = probe(host, port, user=user, database=database, timeout_s=timeout_s, tls=wanted)
-        if answer.state == "accepting":
-            return answer
-        first = first or answer
-    return first
+    places = _places(config)
+    answers: list[Answer] = []
+    end = time.monotonic() + timeout_s
+    for number, (host, port) in enumerate(places):
+        left = (end - time.monotonic()) / (len(places) - number)
+        if left <= 0:
+            break
+        answers.append(probe(host, port, user=user, database=database, timeout_s=left, tls=wanted))
+        if answers[-1].state == "accepting":
+            break
+    return answers
 
 
 def _places(config: DatabaseConfig) -> list[tuple[str, int]]:

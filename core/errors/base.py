@@ -19,6 +19,8 @@ TYPES = (
 )  # fmt: skip
 # kinds.toml: Tradekeep's own errors. failures.toml: those of PostgreSQL, its drivers and the file system.
 TABLES = ("kinds.toml", "failures.toml")
+GUIDE = "docs/errors.md"
+PLATFORM_NAMES = {"linux": "Linux", "macos": "macOS", "windows": "Windows"}
 PLATFORM = {"win32": "windows", "darwin": "macos"}.get(sys.platform, "linux")
 
 
@@ -41,6 +43,11 @@ class Kind:
     def steps(self) -> tuple[str, ...]:
         """The steps for this platform."""
         return self.steps_on.get(PLATFORM, self.steps_on["linux"])
+
+    @property
+    def help(self) -> str:
+        """Where the troubleshooting guide explains it: a file of the project and its anchor."""
+        return f"{GUIDE}#{self.code.lower()}"
 
 
 def _load() -> dict[str, Kind]:
@@ -91,9 +98,16 @@ class TradekeepError(Exception):
         self.details = details
         self.suggested_fix = _fill(row.fix, facts)
         self.recovery_steps = [_command(step, facts) for step in row.steps]
+        # The server may run on another system than the one that shows the error.
+        self.steps_elsewhere = {
+            platform: [_command(step, facts) for step in steps]
+            for platform, steps in row.steps_on.items()
+            if steps and steps != row.steps
+        }
         self.retryable = row.retryable
         self.retry_after = row.retry_after
         self.http_status = row.http
+        self.help = row.help
         super().__init__(self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -117,6 +131,7 @@ class TradekeepError(Exception):
             "why": self.why,
             "suggested_fix": self.suggested_fix,
             "recovery_steps": list(self.recovery_steps),
+            "help": self.help,
             "retryable": self.retryable,
             "facts": {key: redact(str(value)) for key, value in self.facts.items()},
         }
@@ -129,6 +144,7 @@ def explained(error: TradekeepError) -> str:
         parts.append(error.title)
     parts += [error.why, "", error.suggested_fix]
     parts += [f"  {number}. {step}" for number, step in enumerate(error.recovery_steps, 1)]
+    parts += ["", f"Help: {error.help}"]
     if error.details:
         parts += ["", "Technical details:", *(f"  {line}" for line in error.details.splitlines())]
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ _QUOTED = re.compile(r"(?P<quote>['\"])(?P<inside>[^'\"\n]*)(?P=quote)")
 _HARMLESS_PIECES = {"port", "host", "user", "dbname", "=", ":", "/", "&", "]", "[", "sqlalchemy.dialects"}
 _TAIL_IN_HOST = re.compile(r"(?P<quote>['\"])[^'\"\n]*@(?=[^'\"@\n]*(?P=quote))")
 _OPTION = re.compile(r"(invalid URI query parameter: )\"(?![a-z_]{2,40}\")[^\n]*")
-_DRIVERS = {"psycopg", "psycopg_pool", "psycopg2", "asyncpg", "sqlalchemy", "sqlite3", "aiosqlite"}
+_DRIVERS = {"psycopg", "psycopg_pool", "psycopg2", "asyncpg", "sqlalchemy", "sqlite3", "aiosqlite", "alembic"}
 _SAID_BY_PYTHON = _QUOTES_PIECES | {"config.option", "config.driver", "data.nul"}
 # DETAIL of these shows the whole row.
 _SHOWS_ROWS = {"23502", "23514"}
@@ -31,6 +32,8 @@ _PLACES = (
 _NAMES = (
     re.compile(r"(?:for user|role|user) \"(?P<user>[^\"\n]+)\""),
     re.compile(r"database \"(?P<database>[^\"\n]+)\""),
+    re.compile(r"permission denied for schema (?P<schema>[^\s\"]+)"),
+    re.compile(r"permission denied for (?:table|view|sequence|materialized view) (?P<table>[^\s\"]+)"),
 )
 _FILE = re.compile(r"(?:file|directory) \"(?P<path>[^\"\n]+)\"")
 _LOG_PORT = re.compile(r"(?:on port|port) (?P<port>\d{2,5})\b")
@@ -131,18 +134,48 @@ def _kind(exc: BaseException, text: str) -> str | None:
     sqlstate = _sqlstate(exc)
     if sqlstate:
         return match.by_sqlstate(sqlstate, text, _diagnosis(exc, "source_function"))
+    if isinstance(exc, UnicodeError) and "'idna' codec" in text:
+        return "network.unresolved"  # a host name that can be none
+    if _package(exc) == "ssl":
+        return _tls(exc, text)
     kind = match.by_errno(exc) or match.by_sqlite(exc)
     exact = match.by_class(exc)
     # What drivers raise as plain OperationalError, and SQLite without an own code, say it in their text.
     if kind is None and exact is None:
         kind = _said(exc, text)
-    return kind or exact or match.by_class(exc, "fallbacks")
+    return kind or exact or match.by_class(exc, "fallbacks") or _misused(exc)
+
+
+def _tls(exc: BaseException, text: str) -> str | None:
+    """The kind of Python's own TLS errors: by OpenSSL's verify code, else by the text, else by the class."""
+    verdict = ask.BY_VERIFY_CODE.get(getattr(exc, "verify_code", None) or 0)
+    said = match.by_text(text)
+    return verdict or (said if said and said.startswith("tls.") else None) or match.by_class(exc)
+
+
+def _misused(exc: BaseException) -> str | None:
+    """The kind of what a driver raises as one of Python's own exceptions when it is given something wrong."""
+    if not isinstance(exc, (ValueError, TypeError, AttributeError, LookupError)):
+        return None
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(exc.__traceback__)]
+    raised_in = str(frames[-1]) if frames else ""
+    if raised_in == "sqlalchemy.engine.url":
+        return "config.malformed"
+    if raised_in.partition(".")[0] not in _DRIVERS:
+        return None
+    return match.by_text(str(exc)) or "config.program"
+
+
+def _package(exc: BaseException) -> str:
+    return type(exc).__module__.partition(".")[0]
 
 
 def _said(exc: BaseException, text: str) -> str | None:
     """The kind by the text, where its words are a driver's own; of Python's only what can mean nothing else."""
     packages = {cls.__module__.partition(".")[0] for cls in type(exc).__mro__}
     if packages & _DRIVERS:
+        return match.by_text(text)
+    if "subprocess" in packages:
         return match.by_text(text)
     if isinstance(exc, OSError):
         return match.by_text(exc.strerror or ("" if exc.errno else text))
@@ -162,8 +195,12 @@ def _diagnosis(exc: BaseException, field: str) -> str | None:
 
 def _text(exc: BaseException) -> str:
     """The text with nothing masked: for the matchers only."""
-    notes = getattr(exc, "__notes__", None) or ()
-    return "\n".join([str(exc), *(str(note) for note in notes)]) if notes else str(exc)
+    notes = [str(note) for note in getattr(exc, "__notes__", None) or ()]
+    if _package(exc) == "subprocess" and (said := getattr(exc, "stderr", None) or getattr(exc, "output", None)):
+        # What the program said, not the command: an argument can be a secret.
+        notes.append(said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said))
+        return "\n".join(notes)
+    return "\n".join([str(exc), *notes])
 
 
 def _remember(config: DatabaseConfig | None) -> None:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_SQLITE_CONSTRAINT_DATATYPE = 3091  # Python 3.11 has no name for it
 _FORMAT = re.compile(r"%(?:\d+\$)?(?:l?[sducm]|lu)")
 # How PostgreSQL quotes in its languages, and what is left of that in a client without UTF-8.
 _FOLDED = re.compile(r"(?:\s*(?:[^\x00-\x7f]|>>|<<|[\"'?`])\s*)+")
@@ -42,7 +43,8 @@ def table() -> dict[str, Any]:
 
 
 @cache
-def _translations() -> dict[str, dict[str, str]]:
+def translations() -> dict[str, dict[str, str]]:
+    """PostgreSQL's messages in its languages: English text, then language to text."""
     return tomllib.loads((Path(__file__).parent / "translations.toml").read_text("utf-8"))
 
 
@@ -73,7 +75,7 @@ def _expression(message: str) -> str:
 def _written(message: str) -> tuple[tuple[bool, tuple[str, ...]], ...]:
     """A message of PostgreSQL in every other language, cut at its placeholders: (whether folded, its fixed parts)."""
     forms = []
-    for text in _translations().get(message, {}).values():
+    for text in translations().get(message, {}).values():
         parts = [part for part in _FORMAT.split(text.strip().split("\n")[0]) if part.strip(" \"'.:")]
         letters = [sign for sign in "".join(parts) if sign.isalpha()]
         # Latin letters with accents may arrive as "?"; of other scripts nothing would be left.
@@ -113,7 +115,9 @@ def by_class(exception: BaseException, section: str = "exceptions") -> str | Non
 
 
 def by_errno(exception: BaseException) -> str | None:
-    """The kind for an operating system's error number."""
+    """The kind for an operating system's error number; those of TLS and of name look-ups count differently."""
+    if type(exception).__module__.partition(".")[0] in ("ssl", "socket"):
+        return None
     number = getattr(exception, "errno", None)
     name = errno.errorcode.get(number) if isinstance(number, int) else None
     return table()["errnos"].get(name) if name else None
@@ -122,6 +126,8 @@ def by_errno(exception: BaseException) -> str | None:
 def by_sqlite(exception: BaseException) -> str | None:
     """The kind for SQLite's extended code: the longest name in the table that it begins with."""
     name = getattr(exception, "sqlite_errorname", None)
+    if getattr(exception, "sqlite_errorcode", None) == _SQLITE_CONSTRAINT_DATATYPE:
+        name = "SQLITE_CONSTRAINT_DATATYPE"
     while isinstance(name, str) and name:
         if kind := table()["sqlite"].get(name):
             return str(kind)
@@ -142,5 +148,11 @@ def by_text(text: str) -> str | None:
 
 
 def by_log(text: str) -> str | None:
-    """The kind for the log of a server that did not start."""
-    return _first(_rules("log"), text)
+    """The kind for the log of a server that did not start: the first rule that fits, in English or else translated."""
+    rules = _rules("log")
+    found = next((rule.kind for rule in rules if rule.fits(text, None)), None)
+    if found:
+        return found
+    # Line by line: the parts of one message stand in one line, and a log has many.
+    lines = [(line.casefold(), _fold(line)) for line in text.splitlines()]
+    return next((rule.kind for rule in rules if any(rule.fits_a_translation(*line) for line in lines)), None)

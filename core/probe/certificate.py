@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,31 +32,41 @@ class Certificate:
 
 
 def certificate(
-    host: str, port: int, *, root: Path | str | None = None, name: str | None = None, timeout_s: float = 2.0
+    host: str,
+    port: int,
+    *,
+    root: Path | str | None = None,
+    name: str | None = None,
+    revoked: Path | str | None = None,
+    timeout_s: float = 2.0,
 ) -> Certificate:
     """The certificate that the server shows, and whether it holds against the roots in `root`.
 
     root: a file of CA certificates, "system" or None for the system's own. name: the host name that it must carry;
-    None skips that comparison (verify-ca). Three short handshakes, as OpenSSL tells nothing of a certificate that
-    it refuses: verdict, bytes, contents.
+    None skips that comparison (verify-ca). revoked: a file of what the CAs have revoked. Three short handshakes, as
+    OpenSSL tells nothing of a certificate that it refuses: verdict, bytes, contents; all within timeout_s.
     """
     try:
         context = ssl.create_default_context(cafile=None if root in (None, "system") else str(root))
+        if revoked:
+            context.load_verify_locations(cafile=str(revoked))
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     except (OSError, ssl.SSLError) as error:
         return Certificate("unreadable_root", message=str(error))
+    end = time.monotonic() + timeout_s
     context.check_hostname = False
-    verdict = _handshake(host, port, context, None, timeout_s)
+    verdict = _handshake(host, port, context, None, end)
     if name and verdict.state == "ok":
         context.check_hostname = True
-        verdict = _handshake(host, port, context, name, timeout_s)
+        verdict = _handshake(host, port, context, name, end)
     if verdict.state not in ("ok", "failed"):
         return verdict
     shown: list[bytes] = []
-    _handshake(host, port, unverified(), None, timeout_s, shown)
-    return _described(verdict, host, port, shown[0], timeout_s) if shown else verdict
+    _handshake(host, port, unverified(), None, end, shown)
+    return _described(verdict, host, port, shown[0], end) if shown else verdict
 
 
-def _described(verdict: Certificate, host: str, port: int, der: bytes, timeout_s: float) -> Certificate:
+def _described(verdict: Certificate, host: str, port: int, der: bytes, end: float) -> Certificate:
     """The verdict with what stands in the certificate: it is trusted by itself, its dates aside, and read so."""
     no_check_time = 0x200000  # X509_V_FLAG_NO_CHECK_TIME; Python's ssl has no name for it
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -64,7 +75,7 @@ def _described(verdict: Certificate, host: str, port: int, der: bytes, timeout_s
     contents: list[dict[str, object]] = []
     try:
         context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(der))
-        _handshake(host, port, context, None, timeout_s, decoded=contents)
+        _handshake(host, port, context, None, end, decoded=contents)
     except ssl.SSLError:
         return verdict
     if not contents:
@@ -85,7 +96,7 @@ def _handshake(
     port: int,
     context: ssl.SSLContext,
     name: str | None,
-    timeout_s: float,
+    end: float,
     shown: list[bytes] | None = None,
     decoded: list[dict[str, object]] | None = None,
 ) -> Certificate:
@@ -111,7 +122,7 @@ def _handshake(
                 verdict.append(Certificate("closed", message=str(error)))
             return Answer("open")
 
-    answer = each_address(host, port, timeout_s, attempt)
+    answer = each_address(host, port, max(0.01, end - time.monotonic()), attempt)
     return verdict[0] if verdict else Certificate(answer.state, message=answer.message)
 
 

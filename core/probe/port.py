@@ -62,14 +62,15 @@ def _startup(user: str, database: str) -> bytes:
 
 
 def _converse(connection: socket.socket, startup: bytes, tls: bool, seconds: float) -> Answer:
-    """SSLRequest where asked for, StartupMessage, and the answer to it."""
+    """SSLRequest where asked for, StartupMessage, and the answer to it; all of it within `seconds`."""
     offered: bool | None = None
+    end = time.monotonic() + seconds
     try:
         if tls:
             connection.sendall(SSL_REQUEST)
-            first = _first_bytes(connection, seconds)
+            first = _first_bytes(connection, end)
             if first[:1] == b"E":
-                return _read_answer(connection, first, None)
+                return _read_answer(connection, first, None, end)
             # An SSH server's banner begins with S too: PostgreSQL sends exactly one byte and waits.
             if first not in (b"S", b"N"):
                 return _foreign(first)
@@ -77,9 +78,9 @@ def _converse(connection: socket.socket, startup: bytes, tls: bool, seconds: flo
             if offered:
                 with unverified().wrap_socket(connection) as secured:
                     secured.sendall(startup)
-                    return _read_answer(secured, _first_bytes(secured, seconds), offered)
+                    return _read_answer(secured, _first_bytes(secured, end), offered, end)
         connection.sendall(startup)
-        return _read_answer(connection, _first_bytes(connection, seconds), offered)
+        return _read_answer(connection, _first_bytes(connection, end), offered, end)
     except TimeoutError:
         return Answer("silent", tls=offered, message="connected, but no answer in time")
     except ssl.SSLError as error:
@@ -88,22 +89,28 @@ def _converse(connection: socket.socket, startup: bytes, tls: bool, seconds: flo
         return Answer("closed", tls=offered, message=error.strerror or str(error))
 
 
-def _first_bytes(connection: socket.socket, seconds: float) -> bytes:
+def _first_bytes(connection: socket.socket, end: float) -> bytes:
     """What the other side says first. One that waits for a line end (HTTP, SMTP) gets one half way through the time."""
-    connection.settimeout(seconds / 2)
     try:
-        return connection.recv(4096)
+        return _received(connection, end - (end - time.monotonic()) / 2)
     except TimeoutError:
         connection.sendall(b"\r\n\r\n")
-        return connection.recv(4096)
-    finally:
-        connection.settimeout(seconds)
+        return _received(connection, end)
 
 
-def _read_answer(connection: socket.socket, received: bytes, offered: bool | None) -> Answer:
+def _received(connection: socket.socket, end: float) -> bytes:
+    """What comes next until then: one that sends a byte at a time gets no more time by it. Raises TimeoutError."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    connection.settimeout(left)
+    return connection.recv(4096)
+
+
+def _read_answer(connection: socket.socket, received: bytes, offered: bool | None, end: float) -> Answer:
     """The answer to a StartupMessage: a request for authentication, an error, or what is no PostgreSQL."""
     let_in = False
-    for kind, body in _messages(connection, received):
+    for kind, body in _messages(connection, received, end):
         if kind == b"E":
             return _rejection(_fields(body), offered, let_in)
         if kind == b"R" and len(body) >= 4:
@@ -122,7 +129,7 @@ def _read_answer(connection: socket.socket, received: bytes, offered: bool | Non
     return Answer("accepting", auth_method="none", tls=offered) if let_in else _foreign(received)
 
 
-def _messages(connection: socket.socket, buffer: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _messages(connection: socket.socket, buffer: bytes, end: float) -> Iterator[tuple[bytes, bytes]]:
     """The server's messages: their type and body; ends where the connection does, or where it is no protocol."""
     while buffer:
         while len(buffer) < 5 or len(buffer) < 1 + struct.unpack(">I", buffer[1:5])[0]:
@@ -133,16 +140,16 @@ def _messages(connection: socket.socket, buffer: bytes) -> Iterator[tuple[bytes,
                 else:
                     yield b"?", buffer
                 return
-            more = connection.recv(4096)
+            more = _received(connection, end)
             if not more:
                 return
             buffer += more
-        end = 1 + struct.unpack(">I", buffer[1:5])[0]
-        if end < 5:
+        length = 1 + struct.unpack(">I", buffer[1:5])[0]
+        if length < 5:
             yield b"?", buffer
             return
-        yield buffer[:1], buffer[5:end]
-        buffer = buffer[end:] or connection.recv(4096)
+        yield buffer[:1], buffer[5:length]
+        buffer = buffer[length:] or _received(connection, end)
 
 
 def _fields(body: bytes) -> dict[str, str]:

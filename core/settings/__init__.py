@@ -2,6 +2,7 @@
 
 from core.settings.config import DatabaseConfig
 from core.settings.parse import parse_connection
+from core.settings.pasted import Pasted, read_pasted
 from core.settings.settings import ConfigIssue, Settings, environment, environment_for, load_settings
 from core.settings.variables import VARIABLES, Variable
 
@@ -9,10 +10,12 @@ __all__ = [
     "VARIABLES",
     "ConfigIssue",
     "DatabaseConfig",
+    "Pasted",
     "Settings",
     "Variable",
     "environment",
     "environment_for",
     "load_settings",
     "parse_connection",
+    "read_pasted",
 ]

@@ -50,13 +50,19 @@ def is_text(value: str) -> bool:
 
 
 def loopback(host: str) -> bool:
-    """Whether a host's name or address means this machine over TCP."""
+    """Whether a host's name or address means this machine over TCP; none is looked up."""
     if host.lower() in ("localhost", "localhost.", "ip6-localhost"):
         return True
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def this_machine(host: str) -> bool:
+    """Whether one host of a configuration is this machine: by loopback, by a socket, or as libpq's default."""
+    return not host or host.startswith(("/", "@")) or loopback(host)
 
 
 def _encoded(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core import envfile
 from core.errors import TradekeepError
-from core.settings.config import DatabaseConfig, loopback
+from core.settings.config import DatabaseConfig, this_machine
 from core.settings.settings import ENVIRONMENT, ConfigIssue, Settings, environment, sources_of
 from core.settings.settings import _issue as issue
 from core.settings.variables import VARIABLES
@@ -42,7 +42,7 @@ def issues_of(settings: Settings) -> list[ConfigIssue]:
 def is_local(config: DatabaseConfig) -> bool:
     """Whether the connection stays on this machine: a socket, or loopback addresses only."""
     hosts = (config.options.get("hostaddr") or config.host).split(",")
-    return all(not host or host.startswith(("/", "@")) or loopback(host) for host in hosts)
+    return all(this_machine(host) for host in hosts)
 
 
 def _connection_issues(settings: Settings, name: str, config: DatabaseConfig) -> Iterator[ConfigIssue]:

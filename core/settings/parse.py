@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 
@@ -13,26 +12,13 @@ from core.errors import TradekeepError
 from core.log import remember_secret
 from core.settings.config import DatabaseConfig, is_text, option_variables
 from core.settings.foreign import NOT_POSTGRESQL, from_jdbc, from_sqlalchemy, from_sqlite, refusal
+from core.settings.options import unknown_option
 from core.settings.psql import from_command, is_command
 from core.settings.uri import cut
 
 LONGEST = 100_000
 _URI = re.compile(r"postgres(?:ql)?://")
 _DRIVER = re.compile(r"postgres(?:ql)?\+(\w+)://")
-_FOREIGN_OPTIONS = {
-    "ssl": "write sslmode=require or sslmode=disable",
-    "pgbouncer": "it belongs to Prisma; leave it out",
-    "schema": "write options=-c%20search_path=NAME",
-    "currentSchema": "write options=-c%20search_path=NAME",
-    "search_path": "write options=-c%20search_path=NAME",
-    "connection_limit": "it belongs to Prisma; leave it out",
-    "pool_size": "set DB_POOL_SIZE instead",
-    "username": "write user",
-    "database": "write dbname",
-    "db": "write dbname",
-    "hostname": "write host",
-    "uzer": "write user",
-}
 
 
 def parse_connection(text: str) -> DatabaseConfig:
@@ -90,12 +76,12 @@ def _blanks_kept(text: str) -> str:
     """The text with the blanks before a URL's query as %20.
 
     libpq 18 drops a blank at the end of a password without a word and refuses one in the middle; libpq 17 and
-    older take it as it is, and so do we.
+    older take it as it is, and so do we. Of blanks in the query libpq 18 makes what it can, and so do we.
     """
     if not _URI.match(text) or " " not in text:
         return text
     uri = cut(text)
-    return text if uri.problem else text[: uri.query_at].replace(" ", "%20") + text[uri.query_at :]
+    return text if uri.problem or " " in uri.query else text[: uri.query_at].replace(" ", "%20") + text[uri.query_at :]
 
 
 def _diagnosed(text: str) -> TradekeepError:
@@ -137,7 +123,7 @@ def _uri_problems(text: str) -> Iterator[tuple[str, str]]:
             yield f"{where} contains a blank; a blank is written %20.", where
         if name.strip(" ") not in option_variables():
             harmless = _harmless(text[: uri.query_at], uri.query)
-            yield _unknown_option(name.strip(" "), where, named=harmless), where
+            yield unknown_option(name.strip(" "), where, named=harmless), where
 
 
 def _harmless(before: str, query: str) -> bool:
@@ -167,7 +153,7 @@ def _keyword_problems(text: str) -> Iterator[tuple[str, str]]:
         if name not in option_variables():
             if name.upper().endswith("_URL") or name == "DB_URL":
                 yield "It begins with the name of a variable; enter only what stands after the first =.", "start"
-            yield _unknown_option(name, f"Keyword {number}"), f"keyword {number}"
+            yield unknown_option(name, f"Keyword {number}"), f"keyword {number}"
         at = found.end()
         if text.startswith("'", at):
             closed = re.compile(r"'(?:[^'\\]|\\.)*'", re.S).match(text, at)
@@ -177,14 +163,3 @@ def _keyword_problems(text: str) -> Iterator[tuple[str, str]]:
             at = closed.end()
         else:
             at = re.compile(r"(?:[^\s\\]|\\.)*", re.S).match(text, at).end()  # type: ignore[union-attr]  # may be empty
-
-
-def _unknown_option(name: str, where: str, *, named: bool = False) -> str:
-    """Names the option only if it is a known word, or where it cannot be the tail of a password."""
-    if name in _FOREIGN_OPTIONS:
-        return f'"{name}" is not an option of PostgreSQL: {_FOREIGN_OPTIONS[name]}.'
-    subject = f'"{name}"' if named and re.fullmatch("[A-Za-z_]{1,30}", name) else where
-    close = difflib.get_close_matches(name.lower(), option_variables(), n=1, cutoff=0.6 if subject != where else 0.75)
-    if close:
-        return f"{subject} is not an option of PostgreSQL; did you mean {close[0]}?"
-    return f"{subject} is not an option of PostgreSQL."

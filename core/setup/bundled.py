@@ -8,8 +8,8 @@ from typing import Any
 from core import embedded
 from core.errors import TradekeepError
 from core.settings import DatabaseConfig
+from core.settings.config import loopback
 
-LOCAL = ("127.0.0.1", "localhost")
 # These say already what is the matter and that it passes, or that another program has the port.
 _TELLING = frozenset(
     {"service.starting", "service.recovering", "service.shutting_down", "service.not_postgres", "service.port_taken"}
@@ -21,7 +21,9 @@ def behind(config: DatabaseConfig, home: Path) -> embedded.Status | None:
     if config.backend != "postgresql":
         return None
     by_socket = config.host.startswith("/")
-    if not by_socket and config.host not in LOCAL:
+    # It listens on 127.0.0.1 only; at another address of loopback is another server.
+    numeric = config.host[:1].isdigit() or ":" in config.host
+    if not by_socket and (not loopback(config.host) or (numeric and config.host != "127.0.0.1")):
         return None
     found = embedded.status(home=home)
     if found.port is None or found.port != config.port:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
-import selectors
-import socket
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import psycopg
-from psycopg import pq
-from psycopg.conninfo import make_conninfo
 from pydantic import BaseModel, ConfigDict
 
-from core.database import Database, Limits, connect_parameters
+from core.database import Database
 from core.errors import TradekeepError, classify
 from core.format import duration
-from core.probe import reach
+from core.probe import certificate
 from core.settings import DatabaseConfig
-from core.setup.server import Facts, Privilege, ServerInfo, server_facts
+from core.setup.dial import Dialed, Place, Reached, Refused, dial, effective, pairs, resolve
+from core.setup.pooler import pooler
+from core.setup.server import CertificateInfo, Facts, Privilege, ServerInfo, server_facts
 
-T = TypeVar("T")
 STEPS = ("resolve", "port", "tls", "login", "database", "privileges", "version")
 # Which step a failure belongs to, by the beginning of its kind; the rest by its type.
 _STEP_OF_KIND = {"config.port": "port", "config.port_number": "port"}
@@ -32,6 +28,8 @@ _STEP_OF_TYPE = {
 }  # fmt: skip
 OLDEST_SERVER = 150000
 HIGHEST_PORT, SHOWN_DIGITS = 65535, 6
+# The last part of the deadline belongs to finding out why; the least that is kept for it.
+SHARE_FOR_WHY, LEAST_FOR_WHY_S, MOST_FOR_WHY_S = 0.3, 0.05, 1.5
 
 
 class Step(BaseModel):
@@ -44,8 +42,19 @@ class Step(BaseModel):
     message: str = ""
 
 
+class Latency(BaseModel):
+    """Where the time of connecting went, in milliseconds; tls_ms is None without encryption."""
+
+    model_config = ConfigDict(frozen=True)
+    resolve_ms: float
+    tcp_ms: float
+    tls_ms: float | None
+    login_ms: float
+    first_query_ms: float
+
+
 class ConnectionResult(BaseModel):
-    """What a connection test found; the error fields are those of TradekeepError."""
+    """What a connection test found; the error fields are those of TradekeepError. addresses: each that was tried."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
     success: bool
@@ -58,6 +67,8 @@ class ConnectionResult(BaseModel):
     privileges: list[Privilege] = []
     error: dict[str, Any] | None = None
     label: str = ""
+    addresses: list[Reached] = []
+    latency: Latency | None = None
 
 
 def diagnose(config: DatabaseConfig, *, deadline_s: float = 5.0) -> ConnectionResult:
@@ -65,21 +76,19 @@ def diagnose(config: DatabaseConfig, *, deadline_s: float = 5.0) -> ConnectionRe
 
     Does not raise for a failed connection: the result says what failed, why, and what to do.
     """
-    run = _Run(config, time.perf_counter() + deadline_s)
+    run = _Run(config, deadline_s)
     try:
         if config.backend == "sqlite":
             return _sqlite(config)
-        connection = run.connect()
+        dialed = run.connect()
     except TradekeepError as error:
         return run.failed(error)
     try:
-        begin = time.perf_counter()
-        facts = run.bounded(lambda: server_facts(connection))
-        return run.succeeded(facts, (time.perf_counter() - begin) * 1000)
+        return run.succeeded(*run.looked_at(dialed))
     except TradekeepError as error:
         return run.failed(error)
     finally:
-        connection.close()
+        dialed.connection.close()
 
 
 def shortcoming(config: DatabaseConfig, facts: Facts) -> TradekeepError | None:
@@ -98,19 +107,20 @@ def shortcoming(config: DatabaseConfig, facts: Facts) -> TradekeepError | None:
 class _Run:
     """One test under way: its deadline and what its steps found so far."""
 
-    def __init__(self, config: DatabaseConfig, deadline: float) -> None:
-        self.config, self.deadline = config, deadline
+    def __init__(self, config: DatabaseConfig, deadline_s: float) -> None:
+        self.config, self.begin = config, time.perf_counter()
+        self.end = self.begin + deadline_s
+        self.deadline = self.end - min(MOST_FOR_WHY_S, max(LEAST_FOR_WHY_S, SHARE_FOR_WHY * deadline_s))
         self.steps: dict[str, Step] = {}
         self.connection_ms: float | None = None
+        self.addresses: list[Reached] = []
+        self.latency: Latency | None = None
 
     def step(self, name: str, ok: bool | None, ms: float | None, message: str) -> None:
         self.steps[name] = Step(name=name, ok=ok, ms=ms if ms is None else round(ms, 3), message=message)
 
     def all_steps(self) -> list[Step]:
         return [self.steps.get(name, Step(name=name, message="not reached")) for name in STEPS]
-
-    def left_s(self) -> float:
-        return max(0.05, self.deadline - time.perf_counter())
 
     def succeeded(self, facts: Facts, ms: float) -> ConnectionResult:
         """The result of a test that got in: a success unless version or rights are not enough."""
@@ -133,6 +143,8 @@ class _Run:
             steps=self.all_steps(),
             error=error.diagnostic_info() if error else None,
             label=self.config.label,
+            addresses=self.addresses,
+            latency=self.latency,
         )
 
     def failed(self, error: TradekeepError) -> ConnectionResult:
@@ -143,92 +155,136 @@ class _Run:
         later = STEPS[STEPS.index(name) :]
         for done in later:
             self.steps.pop(done, None)
-        self.step(name, False, None, error.message)
+        several = len(self.addresses) > 1 and name == "port"
+        self.step(name, False, None, self._each_address() if several else error.message)
         return self._result(error)
 
-    def bounded(self, work: Callable[[], T]) -> T:
-        """work(), or a time-out error at the deadline; the thread of work that hangs ends by itself later."""
-        found: list[T] = []
-        raised: list[BaseException] = []
+    def why(self, exc: BaseException, config: DatabaseConfig) -> TradekeepError:
+        """The error behind an exception; the port may be asked, as long as the deadline is not over."""
+        left_s = max(LEAST_FOR_WHY_S, self.end - time.perf_counter())
+        found: list[TradekeepError] = []
+        asked = threading.Thread(
+            target=lambda: found.append(classify(exc, config, probe_timeout_s=min(1.0, left_s * 0.9))), daemon=True
+        )
+        asked.start()
+        asked.join(left_s)
+        return found[0] if found else classify(exc, config, probe_timeout_s=0)
 
-        def run() -> None:
-            try:
-                found.append(work())
-            except BaseException as exc:  # noqa: BLE001  # carried over to the caller's thread
-                raised.append(exc)
-
-        thread = threading.Thread(target=run, daemon=True, name="diagnose")
-        thread.start()
-        thread.join(self.left_s())
-        if raised:
-            raise classify(raised[0], self.config, probe_timeout_s=self.left_s()) from None
-        if not found:
-            raise classify(TimeoutError("no answer before the deadline"), self.config, probe_timeout_s=0.2)
-        return found[0]
-
-    def connect(self) -> psycopg.Connection[Any]:
-        """Resolve, knock, then let libpq connect, watched stage by stage."""
-        begin = time.perf_counter()
+    def connect(self) -> Dialed:
+        """Resolve every host, then let libpq connect to one address after the other, watched stage by stage."""
         _check_ports(self.config)
-        self._resolve()
-        self._knock()
-        connection = self._libpq()
-        self.connection_ms = round((time.perf_counter() - begin) * 1000, 3)
-        return connection
-
-    def _single(self) -> tuple[str, int] | None:
-        """Host and port where there is one of each; several, or a service, are left to libpq."""
-        config = self.config
-        host = config.options.get("hostaddr") or config.host or "localhost"
-        if "," in host or "," in config.port_text or "service" in config.options:
-            return None
-        if config.port_text and not config.port_text.strip().isdigit():
-            return None
-        return host, config.port or 5432
-
-    def _resolve(self) -> None:
-        one, begin = self._single(), time.perf_counter()
-        if one is None:
-            self.step("resolve", None, None, "left to libpq: several hosts, or a service")
-            return
-        host, port = one
-        if host.startswith("/"):
-            self.step("resolve", True, 0.0, "unix socket")
-            return
-        addresses = [host] if _is_address(host) else self.bounded(lambda: _addresses(host, port))
-        self.step("resolve", True, (time.perf_counter() - begin) * 1000, ", ".join(addresses[:4]))
-
-    def _knock(self) -> None:
-        one = self._single()
-        if one is None:
-            self.step("port", None, None, "left to libpq")
-            return
-        host, port = one
-        answer = reach(host, port, min(1.0, self.left_s()))
-        if not answer.ok:
-            raise classify(
-                _as_exception(answer.state, host, port), self.config, probe_timeout_s=min(1.0, self.left_s())
-            )
-        self.step("port", True, answer.ms, f"{host}:{port} takes connections")
-
-    def _libpq(self) -> psycopg.Connection[Any]:
-        parameters = connect_parameters(self.config, Limits())
-        begin = time.perf_counter()
-        stages: dict[int, float] = {}
+        config = effective(self.config)
+        places = self._places(config)
+        resolved_ms = (time.perf_counter() - self.begin) * 1000
         try:
-            pgconn = pq.PGconn.connect_start(make_conninfo("", **parameters).encode())
-            _poll(pgconn, self.deadline, stages)
-        except (psycopg.Error, UnicodeError, TimeoutError) as exc:
-            raise classify(exc, self.config, probe_timeout_s=min(1.0, self.left_s())) from None
-        end = time.perf_counter()
+            dialed = dial(config, places, self.deadline, self.addresses)
+        except Refused as refused:
+            if refused.opened:
+                self.step("port", True, self.addresses[-1].ms, self._each_address())
+            raise self.why(refused.cause, refused.config) from None
+        except psycopg.Error as exc:
+            raise self.why(exc, self.config) from None
+        self.connection_ms = round((time.perf_counter() - self.begin) * 1000, 3)
+        self._stages(dialed, resolved_ms)
+        return dialed
+
+    def _places(self, config: DatabaseConfig) -> list[Place]:
+        wanted = pairs(config)
+        if wanted is None:
+            self.step("resolve", None, None, "left to libpq: a service, or as many ports as there are no hosts")
+            return [Place(config.host, "", config.port_text)]
+        places, lost = resolve(wanted, self.deadline)
+        self.addresses += lost
+        if not places:
+            unresolved = wanted[0].of(config)
+            raise self.why(psycopg.OperationalError(_unresolved(lost[0])), unresolved)
+        shown = ["unix socket" if place.host.startswith(("/", "@")) else place.address for place in places]
+        texts = [text for text in dict.fromkeys(shown) if text] or ["libpq's own default"]
+        ms = 0.0 if texts == ["unix socket"] else (time.perf_counter() - self.begin) * 1000
+        self.step("resolve", True, ms, ", ".join([*texts[:4], *(f"{one.host}: {one.message}" for one in lost[:4])]))
+        return places
+
+    def _each_address(self) -> str:
+        return "; ".join(f"{one.text} {one.message}" for one in self.addresses if one.address or one.ms is not None)
+
+    def _stages(self, dialed: Dialed, resolved_ms: float) -> None:
+        pgconn, stages = dialed.connection.pgconn, dialed.stages
         encrypted = pgconn.ssl_in_use
-        tls_begin, tls_end = stages.get(pq.ConnStatus.SSL_STARTUP), stages.get(pq.ConnStatus.MADE)
-        tls_ms = (tls_end - tls_begin) * 1000 if tls_begin and tls_end and tls_end > tls_begin else None
+        self.step("port", True, stages.tcp_ms, self._each_address())
+        tls_ms = stages.tls_ms if encrypted else None
         self.step("tls", True if encrypted else None, tls_ms, "encrypted" if encrypted else "not encrypted")
-        self.step("login", True, (end - begin) * 1000 - (tls_ms or 0), f"as {pgconn.user.decode(errors='replace')}")
-        connection: psycopg.Connection[Any] = psycopg.Connection(pgconn)
-        connection.autocommit = True
-        return connection
+        self.step("login", True, dialed.login_ms, f"as {pgconn.user.decode(errors='replace')}")
+        self.latency = Latency(
+            resolve_ms=round(resolved_ms, 3),
+            tcp_ms=round(stages.tcp_ms, 3),
+            tls_ms=None if tls_ms is None else round(tls_ms, 3),
+            login_ms=round(dialed.login_ms, 3),
+            first_query_ms=0.0,
+        )
+
+    def looked_at(self, dialed: Dialed) -> tuple[Facts, float]:
+        """What server and role are, the certificate and a pooler included, and how long the asking took. In time."""
+        here, begin = dialed.place.of(self.config), time.perf_counter()
+        shown = _Certificate(here, dialed.place, self.left_s()) if dialed.connection.pgconn.ssl_in_use else None
+        connection = dialed.connection
+        connection.until = time.monotonic() + self.left_s()
+        try:
+            facts = server_facts(connection)
+        except (psycopg.Error, UnicodeError) as exc:
+            raise self.why(exc, here) from None
+        ms = (time.perf_counter() - begin) * 1000
+        between = pooler(connection, facts.server_pid, here, seconds=self.left_s())
+        changes: dict[str, Any] = {}
+        if between is not None:
+            changes = {"pooler": between.name, "pooler_mode": between.mode, "pooler_why": between.why}
+        if shown is not None:
+            changes["certificate"] = shown.found(self.left_s())
+        if self.latency is not None:
+            self.latency = self.latency.model_copy(update={"first_query_ms": round(facts.first_query_ms, 3)})
+        if shown is not None and facts.server.tls:
+            self.step("tls", True, self.steps["tls"].ms, f"encrypted with {facts.server.tls}")
+        facts = Facts(facts.server.model_copy(update=changes), facts.privileges, facts.server_pid)
+        return facts, ms
+
+    def left_s(self) -> float:
+        return max(0.05, self.deadline - time.perf_counter())
+
+
+class _Certificate:
+    """What the server's certificate says, asked beside everything else."""
+
+    def __init__(self, config: DatabaseConfig, place: Place, seconds: float) -> None:
+        self._found: list[CertificateInfo] = []
+        arguments = (config, place, min(2.0, seconds))
+        self._thread = threading.Thread(target=self._ask, args=arguments, daemon=True, name="certificate")
+        self._thread.start()
+
+    def _ask(self, config: DatabaseConfig, place: Place, seconds: float) -> None:
+        root = config.options.get("sslrootcert")
+        usual = Path.home() / ".postgresql" / "root.crt"
+        trusted = root or (str(usual) if usual.is_file() else None)
+        seen = certificate(
+            place.address or place.host, int(place.port or 5432), root=trusted, name=place.host, timeout_s=seconds
+        )
+        if seen.subject or seen.not_after:
+            info = CertificateInfo(
+                subject=seen.subject,
+                issuer=seen.issuer,
+                names=list(seen.names),
+                not_after=seen.not_after,
+                trusted=seen.state == "ok",
+            )
+            self._found.append(info)
+
+    def found(self, seconds: float) -> CertificateInfo | None:
+        """The answer, waited for as long as that."""
+        self._thread.join(seconds)
+        return self._found[0] if self._found else None
+
+
+def _unresolved(lost: Reached) -> str:
+    """In psycopg's own words, so that it is classified as its failures are."""
+    return f"failed to resolve host '{lost.host}': {lost.message}"
 
 
 def _check_ports(config: DatabaseConfig) -> None:
@@ -242,48 +298,6 @@ def _check_ports(config: DatabaseConfig) -> None:
             raise TradekeepError(
                 "config.port_number", f"Port {shown} does not exist: a port is from 1 to {HIGHEST_PORT}."
             )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _addresses(host: str, port: int) -> list[str]:
-    rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(row[4][0]) for row in rows))
-
-
-def _as_exception(state: str, host: str, port: int) -> OSError:
-    if state == "refused":
-        return ConnectionRefusedError(f"connection to {host} port {port} refused")
-    if state == "timeout":
-        return TimeoutError(f"no answer from {host} port {port}")
-    return OSError(f"{host} port {port}: {state}")
-
-
-def _poll(pgconn: pq.abc.PGconn, deadline: float, stages: dict[int, float]) -> None:
-    """Drive libpq's own connecting to its end, noting when each stage was first seen. Raises TimeoutError."""
-    while True:
-        if pgconn.status == pq.ConnStatus.BAD:
-            raise psycopg.OperationalError(pgconn.get_error_message(), pgconn=pgconn)
-        stages.setdefault(pgconn.status, time.perf_counter())
-        wanted = pgconn.connect_poll()
-        stages.setdefault(pgconn.status, time.perf_counter())
-        if wanted == pq.PollingStatus.OK:
-            return
-        if wanted == pq.PollingStatus.FAILED:
-            raise psycopg.OperationalError(pgconn.get_error_message(), pgconn=pgconn)
-        left = deadline - time.perf_counter()
-        # Not select.select: it refuses file numbers from 1024 on. The socket may be another one each time.
-        with selectors.DefaultSelector() as selector:
-            reading = wanted == pq.PollingStatus.READING
-            selector.register(pgconn.socket, selectors.EVENT_READ if reading else selectors.EVENT_WRITE)
-            if left <= 0 or not selector.select(left):
-                raise TimeoutError("no answer before the deadline")
 
 
 def _sqlite(config: DatabaseConfig) -> ConnectionResult:

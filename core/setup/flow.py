@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from core.errors import TradekeepError
 from core.settings import DatabaseConfig
 from core.setup.diagnose import ConnectionResult
 from core.setup.provision import Provisioned
@@ -23,7 +26,18 @@ STEPS = (
 )
 NAMES = tuple(name for name, _title in STEPS)
 SECRET_KEPT_S = 900.0
-TASKS = ("setup_local", "setup_start", "setup_test", "setup_roles", "setup_schema", "setup_verify")
+TASKS = ("setup_local", "setup_start", "setup_change", "setup_test", "setup_roles", "setup_schema", "setup_verify")
+
+
+# Told of what happens in a draft: its id, the step, reached, done or failed, and the error's kind.
+Observer = Callable[[str, str, str, str], None]
+_observers: list[Observer] = []
+
+
+def observe(observer: Observer) -> None:
+    """Have observer called with each step's outcome; it must be quick and must not raise."""
+    if observer not in _observers:
+        _observers.append(observer)
 
 
 @dataclass
@@ -47,6 +61,22 @@ class Draft:
     tests: int = 0
     _timer: threading.Timer | None = field(default=None, repr=False)
 
+    def note(self, step: str, outcome: str, kind: str = "") -> None:
+        """Tell those who count what happened in a step: reached, done, or failed with an error of that kind."""
+        for observer in _observers:
+            observer(self.id, step, outcome, kind)
+
+    @contextmanager
+    def noted(self, step: str) -> Iterator[None]:
+        """Tell them that a step is reached, and how it ends."""
+        self.note(step, "reached")
+        try:
+            yield
+        except TradekeepError as error:
+            self.note(step, "failed", error.kind)
+            raise
+        self.note(step, "done")
+
     def task(self, name: str) -> str:
         """The name of this draft's own task of that kind, so that nobody takes the result of another server."""
         return f"{name}:{self.id}.{self.tests}" if name == "setup_test" else f"{name}:{self.id}"
@@ -62,11 +92,13 @@ class Draft:
         """Take a login for the next test; what an earlier one found no longer counts."""
         self.login, self.tested, self.at = login, None, ""
         self.tests += 1
+        self.note("login", "done")
         self.touch()
 
     def choose(self, server: DatabaseConfig) -> None:
         """Take a server; a password that was typed for another one is not sent to it."""
         self.server, self.tested, self.at = server, None, ""
+        self.note("server", "done")
         if self.login is not None:
             kept = self.login.password if same_server(self.login, server) else None
             if kept is None and self.login.password is not None:
@@ -78,6 +110,8 @@ class Draft:
         """Keep what the test of that number found, unless another one was begun since."""
         if number == self.tests:
             self.tested = result
+            kind = str((result.error or {}).get("kind", ""))
+            self.note("test", "done" if result.success else "failed", kind)
 
     def take_made(self, made: Provisioned) -> None:
         """Keep what provisioning made until it stands in the files."""
@@ -87,6 +121,8 @@ class Draft:
     def take_verified(self, lines: list[Verification]) -> None:
         """Keep the verification with its time."""
         self.verifications, self.verified_at = lines, time.time()
+        if self.way == "server":  # the local way notes its own steps
+            self.note("verify", "done" if passed(lines) else "failed")
 
     def settle(self) -> None:
         """The logins stand in the files: keep labels only."""

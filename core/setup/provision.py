@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
@@ -17,8 +17,10 @@ from core.database import Connection, Database, session
 from core.errors import TradekeepError
 from core.log import remember_secret
 from core.progress import Report, silent
+from core.schema import alone as alone_in_schema
 from core.schema import grants, migrate
 from core.settings import DatabaseConfig
+from core.settings.config import loopback
 from core.setup.privileges import close_public, grant_rights, leave_roles, monitor
 
 LOCK = 7_220_318_450_011  # of provisioning, on the whole server
@@ -26,7 +28,6 @@ LOCK_DATABASE = "postgres"  # advisory locks hold within one database, so everyb
 LONGEST_NAME = 63 - len("_viewer")
 SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
 RESERVED_NAMES = frozenset({"public", "none", "current_user", "session_user", "current_role", "user"})
-LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 ATTRIBUTES = ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
 # How to reach the server; what else an administrator's login carries (client keys, names) is not the bots'.
 CARRIED = frozenset({
@@ -150,7 +151,7 @@ def provision(
     schema.provisioning_busy.
     """
     names = role_names(database)
-    with _alone(admin), session(admin) as connection:
+    with alone(admin), alone_inside(admin.replace(database=database)), session(admin) as connection:
         _check_rights(connection, names)
         _check_database(connection, admin, database, names)
         logins = [_login(connection, admin, name, database, known) for name in names]
@@ -202,26 +203,44 @@ def adopt(login: DatabaseConfig) -> Provisioned:
 
 
 @contextmanager
-def _alone(admin: DatabaseConfig) -> Iterator[None]:
+def alone(admin: DatabaseConfig) -> Iterator[None]:
     """Hold the server's lock of provisioning. Raises schema.provisioning_busy after 30 s."""
-    try:
-        holder = session(admin.replace(database=LOCK_DATABASE))
-        connection = holder.__enter__()
-    except TradekeepError as error:
-        if error.error_type not in ("schema", "permission", "config"):
-            raise
-        holder = session(admin)  # a server without that database, or one that this login may not enter
-        connection = holder.__enter__()
-    try:
-        connection.execute("SELECT set_config('lock_timeout', '30s', false)")
-        connection.deadline_s = 40.0
+    with ExitStack() as stack:
         try:
-            connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-        except psycopg.errors.LockNotAvailable:
-            raise TradekeepError("schema.provisioning_busy") from None
+            connection = stack.enter_context(session(admin.replace(database=LOCK_DATABASE)))
+        except TradekeepError as error:
+            if error.error_type not in ("schema", "permission", "config"):
+                raise
+            connection = stack.enter_context(session(admin))  # there is no such database, or it is closed to this login
+        _lock(connection)
         yield
-    finally:
-        holder.__exit__(None, None, None)
+
+
+@contextmanager
+def alone_inside(login: DatabaseConfig) -> Iterator[None]:
+    """Hold the same lock within one database: an owner, who may not enter the other one, can take it there.
+
+    Where the database does not exist, or the login may not do that, the block runs without it.
+    Raises schema.provisioning_busy after 30 s.
+    """
+    with ExitStack() as stack:
+        try:
+            _lock(stack.enter_context(session(login)))
+        except psycopg.errors.InsufficientPrivilege:
+            pass
+        except TradekeepError as error:
+            if error.error_type not in ("auth", "schema", "permission") or error.kind == "schema.provisioning_busy":
+                raise
+        yield
+
+
+def _lock(connection: Connection) -> None:
+    connection.execute("SELECT set_config('lock_timeout', '30s', false)")
+    connection.deadline_s = 40.0
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+    except psycopg.errors.LockNotAvailable:
+        raise TradekeepError("schema.provisioning_busy") from None
 
 
 def _check_rights(connection: Connection, names: Sequence[str]) -> None:
@@ -273,7 +292,7 @@ def _login(
         return _Login(_generated(config), exists=False, works=False)
     loses = tuple(word for word, has in zip(ATTRIBUTES, row[:5], strict=True) if has)
     for password in _known_passwords(known, admin, name):
-        if _works(config.replace(password=password)):
+        if works(config.replace(password=password)):
             return _Login(config.replace(password=password), True, True, loses, row[5])
     return _Login(_generated(config), True, False, loses, row[5])
 
@@ -288,13 +307,14 @@ def _known_passwords(known: Sequence[DatabaseConfig], admin: DatabaseConfig, nam
     """Passwords that the files hold for this role on this very server, however they write its address."""
 
     def place(config: DatabaseConfig) -> tuple[str, int]:
-        return ("loopback" if config.host in LOOPBACK else config.host), config.port or 5432
+        here = not config.host or loopback(config.host)
+        return ("loopback" if here else config.host), config.port or 5432
 
     found = [c.password for c in known if c.user == name and place(c) == place(admin) and c.password is not None]
     return list({password.get_secret_value(): password for password in found}.values())
 
 
-def _works(config: DatabaseConfig) -> bool:
+def works(config: DatabaseConfig) -> bool:
     """Whether the server takes this password; an error that says nothing about it is raised."""
     try:
         with session(config):
@@ -355,15 +375,18 @@ def _database(connection: Connection, made: Provisioned, database: str, owner: s
 
 def _is_bundled(admin: DatabaseConfig) -> bool:
     found = embedded.status()
-    return found.state == "running" and found.port == admin.port and admin.host in LOOPBACK
+    return found.state == "running" and found.port == admin.port and (not admin.host or loopback(admin.host))
 
 
 def _rights_on_tables(made: Provisioned) -> None:
-    """On a database that has its tables already: default privileges say nothing about those."""
+    """On a database that has its tables already: default privileges say nothing about those.
+
+    Not while somebody migrates: two sessions that grant on one table at once fail.
+    """
+    runtime, viewer = made.runtime.user, made.viewer.user
     owner = Database(made.owner)
     try:
-        with owner.connect() as connection:
-            grants.again(connection, runtime=made.runtime.user, viewer=made.viewer.user)
+        alone_in_schema.run(owner, lambda connection: grants.again(connection, runtime=runtime, viewer=viewer))
     finally:
         owner.dispose()
 

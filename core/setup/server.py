@@ -10,19 +10,51 @@ from typing import Any
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
+from core.setup.rights import ON_TABLES, Privilege, matrix, own_names, quoted
 
-class Privilege(BaseModel):
-    """A right: whether the role has it, whether pages need it, and the statement that would grant it."""
+__all__ = ["CertificateInfo", "Extension", "Facts", "Privilege", "ServerInfo", "quoted", "server_facts"]
+
+# What Tradekeep uses where it is there. Sources: their manuals.
+EXTENSIONS = {
+    "pg_stat_statements": "slow queries",
+    "pg_trgm": "search in long texts",
+    "pgcrypto": "encryption in the database",
+    "timescaledb": "time-series storage",
+    "pg_cron": "jobs in the server",
+    "citus": "several machines",
+}
+
+KEPT_S = 60.0
+_kept: dict[tuple[str, int, str], tuple[float, dict[str, str]]] = {}
+
+
+class CertificateInfo(BaseModel):
+    """The certificate that the server shows. trusted: it holds against the given (or the system's) authorities."""
+
+    model_config = ConfigDict(frozen=True)
+    subject: str
+    issuer: str
+    names: list[str] = []
+    not_after: datetime | None = None
+    trusted: bool = False
+
+
+class Extension(BaseModel):
+    """An extension that Tradekeep can use: state is installed, available or missing."""
 
     model_config = ConfigDict(frozen=True)
     name: str
-    granted: bool
-    needed: bool
-    grant: str
+    use: str
+    state: str
+    version: str = ""
 
 
 class ServerInfo(BaseModel):
-    """A server seen through one connection; clock_skew_s: server minus this machine, within the round trip."""
+    """A server seen through one connection; clock_skew_s: server minus this machine, within the round trip.
+
+    connections_left: how many more this role may open now, as far as the server tells. pooler: what stands
+    between, its mode and why we think so, each "" or None where nothing does.
+    """
 
     model_config = ConfigDict(frozen=True)
     version: str
@@ -38,81 +70,144 @@ class ServerInfo(BaseModel):
     address: str
     max_connections: int
     pooler: str | None = None
+    pooler_mode: str = ""
+    pooler_why: str = ""
+    cipher: str | None = None
+    certificate: CertificateInfo | None = None
+    connections_left: int | None = None
+    extensions: list[Extension] = []
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Server and privileges, as one question gave them."""
+    """Server and privileges, as one question gave them; first_query_ms: the question's own time."""
 
     server: ServerInfo
     privileges: list[Privilege]
+    server_pid: int = 0
+    first_query_ms: float = 0.0
 
 
-_SQL = """
-SELECT current_setting('server_version'), current_setting('server_version_num')::int,
-       current_database()::text, current_user::text, current_setting('is_superuser') = 'on',
-       pg_encoding_to_char(d.encoding)::text, current_setting('TimeZone'), clock_timestamp(), pg_is_in_recovery(),
-       coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'unix socket'),
-       current_setting('max_connections')::int,
-       has_database_privilege(current_database(), 'TEMPORARY'),
-       has_database_privilege(current_database(), 'CREATE'),
-       coalesce(has_schema_privilege(to_regnamespace('public')::oid, 'USAGE'), false),
-       coalesce(has_schema_privilege(to_regnamespace('public')::oid, 'CREATE'), false),
-       pg_has_role('pg_monitor', 'USAGE'),
-       has_table_privilege('pg_catalog.pg_roles', 'SELECT')
-FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+# One statement, and as few functions and catalogs as can be: each one that a new session meets first costs it a look
+# into the catalogs, and the whole must cost little beside signing in. What the server reports by itself while
+# somebody signs in (version, encoding, time zone, superuser, standby) is not asked again.
+_QUESTION = """
+SELECT current_database()::text, current_user::text, clock_timestamp(), inet_server_addr()::text, inet_server_port(),
+  current_setting('max_connections'), current_setting('superuser_reserved_connections'),
+  current_setting('reserved_connections', true), pg_backend_pid(),
+  (SELECT array_agg(row(datname = current_database(), datconnlimit, pg_stat_get_db_numbackends(oid))::text)
+     FROM pg_catalog.pg_database),
+  has_database_privilege(current_database(), 'TEMPORARY'), has_database_privilege(current_database(), 'CREATE'),
+  has_schema_privilege(to_regnamespace('public')::oid, 'USAGE'),
+  has_schema_privilege(to_regnamespace('public')::oid, 'CREATE'),
+  pg_has_role('pg_monitor', 'USAGE'), has_table_privilege('pg_catalog.pg_roles', 'SELECT'),
+  (SELECT array_agg(extname || ' ' || extversion) FROM pg_catalog.pg_extension),
+  CASE WHEN has_schema_privilege(to_regnamespace('public')::oid, 'USAGE')  -- else to_regclass refuses
+    THEN to_regclass('public.trades') IS NOT NULL OR to_regclass('public.trading_bots') IS NOT NULL ELSE true END
 """
+_NAMES = (
+    "database", "role", "now", "address", "port", "max_connections", "kept_for_superusers", "kept", "pid", "databases",
+    "temporary", "database_create", "schema_usage", "schema_create", "monitor", "roles_readable", "extensions",
+    "with_tables",
+)  # fmt: skip
 
 
 def server_facts(connection: psycopg.Connection[Any]) -> Facts:
-    """Ask server and role for everything the connection test shows: one statement, two where roles may be read."""
+    """Ask server and role for everything the connection test shows: one statement, more for tables and plain roles."""
     begin, sent = time.perf_counter(), datetime.now(UTC)
-    row = connection.execute(_SQL).fetchone()
-    half_s = (time.perf_counter() - begin) / 2
-    assert row is not None  # current_database() always stands in pg_database
-    create_role = create_database = row[4]
-    if row[16] and not row[4]:
-        create_role, create_database = connection.execute(
+    values = connection.execute(_QUESTION).fetchone()
+    took_s = time.perf_counter() - begin
+    assert values is not None  # a SELECT without FROM has one row
+    row: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
+    superuser = _reported(connection, "is_superuser") == "on"
+    row["create_role"] = row["create_database"] = superuser
+    if row["roles_readable"] and not superuser:
+        found = connection.execute(
             "SELECT rolcreaterole, rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user"
-        ).fetchone() or (False, False)
+        ).fetchone()
+        row["create_role"], row["create_database"] = found or (False, False)
+    row["tables"] = connection.execute(ON_TABLES, (own_names(),)).fetchall() if row["with_tables"] else []
+    tls, cipher = _tls(connection)
     server = ServerInfo(
-        version=str(row[0]).split(" ")[0],
-        version_number=row[1],
-        database=row[2],
-        role=row[3],
-        superuser=row[4],
-        encoding=row[5],
-        time_zone=row[6],
-        clock_skew_s=round((row[7] - sent).total_seconds() - half_s, 3),
-        in_recovery=row[8],
-        tls=_tls(connection),
-        address=row[9],
-        max_connections=row[10],
+        version=_reported(connection, "server_version").split(" ")[0],
+        version_number=connection.info.server_version,
+        database=row["database"],
+        role=row["role"],
+        superuser=superuser,
+        encoding=_reported(connection, "server_encoding"),
+        time_zone=_reported(connection, "TimeZone"),
+        clock_skew_s=round((row["now"] - sent).total_seconds() - took_s / 2, 3),
+        in_recovery=_standby(connection),
+        tls=tls,
+        cipher=cipher,
+        address=f"{row['address'].partition('/')[0]}:{row['port']}" if row["address"] else "unix socket",
+        max_connections=int(row["max_connections"]),
+        connections_left=_left(row, superuser),
+        extensions=_extensions(row["extensions"] or [], _available(connection)),
     )
-    database, role = _quoted(row[2]), _quoted(row[3])
-    privileges = [
-        Privilege(name="USAGE on schema public", granted=row[13], needed=True,
-                  grant=f"GRANT USAGE ON SCHEMA public TO {role};"),
-        Privilege(name="CREATE on schema public", granted=row[14], needed=False,
-                  grant=f"GRANT CREATE ON SCHEMA public TO {role};"),
-        Privilege(name="CREATE on database", granted=row[12], needed=False,
-                  grant=f"GRANT CREATE ON DATABASE {database} TO {role};"),
-        Privilege(name="TEMPORARY on database", granted=row[11], needed=False,
-                  grant=f"GRANT TEMPORARY ON DATABASE {database} TO {role};"),
-        Privilege(name="CREATEDB", granted=create_database, needed=False, grant=f"ALTER ROLE {role} CREATEDB;"),
-        Privilege(name="CREATEROLE", granted=create_role, needed=False, grant=f"ALTER ROLE {role} CREATEROLE;"),
-        Privilege(name="pg_monitor", granted=row[15], needed=False, grant=f"GRANT pg_monitor TO {role};"),
-    ]  # fmt: skip
-    return Facts(server, privileges)
+    return Facts(server, matrix(row), row["pid"], took_s * 1000)
 
 
-def _tls(connection: psycopg.Connection[Any]) -> str | None:
-    """The protocol of an encrypted connection; None where it is not."""
+def _reported(connection: psycopg.Connection[Any], name: str) -> str:
+    """What the server said of itself while we signed in."""
+    return connection.info.parameter_status(name) or ""
+
+
+def _standby(connection: psycopg.Connection[Any]) -> bool:
+    reported = _reported(connection, "in_hot_standby")  # from version 14 on
+    if reported:
+        return reported == "on"
+    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    return bool(row and row[0])
+
+
+def _left(row: dict[str, Any], superuser: bool) -> int:
+    """How many more connections the role may open: what the server has left for it, or the database's own limit."""
+    databases = [text.strip("()").split(",") for text in row["databases"]]  # is it ours, its limit, its sessions
+    kept = 0 if superuser else int(row["kept_for_superusers"]) + int(row["kept"] or 0)
+    left = int(row["max_connections"]) - kept - sum(int(sessions) for _, _, sessions in databases)
+    for ours, limit, sessions in databases:
+        if ours == "t" and int(limit) >= 0 and not superuser:
+            left = min(left, int(limit) - int(sessions))
+    return max(0, left)
+
+
+def _available(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """The extensions that the server could install, with their versions. It reads a folder for that: kept a minute."""
+    info = connection.info
+    key = (info.hostaddr or info.host, info.port, _reported(connection, "server_version"))
+    at, known = _kept.get(key, (0.0, {}))
+    if not at or time.monotonic() - at > KEPT_S:
+        names = list(EXTENSIONS)
+        known = dict(
+            connection.execute(
+                "SELECT name::text, default_version FROM pg_available_extensions() WHERE name = ANY(%s)", (names,)
+            ).fetchall()
+        )
+        _kept[key] = (time.monotonic(), known)
+    return known
+
+
+def _extensions(present: list[str], available: dict[str, str]) -> list[Extension]:
+    installed = dict(text.split(" ", 1) for text in present)
+
+    def state(name: str) -> str:
+        return "installed" if name in installed else "available" if name in available else "missing"
+
+    return [
+        Extension(name=name, use=use, state=state(name), version=installed.get(name) or available.get(name, ""))
+        for name, use in EXTENSIONS.items()
+    ]
+
+
+def _tls(connection: psycopg.Connection[Any]) -> tuple[str | None, str | None]:
+    """Protocol and cipher of an encrypted connection; None where it is not.
+
+    The server tells them of its own side: behind a pooler that is another connection, of which it says nothing.
+    """
     if not connection.pgconn.ssl_in_use:
-        return None
-    row = connection.execute("SELECT version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
-    return str(row[0]) if row and row[0] else "TLS"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        return None, None
+    row = connection.execute(
+        "SELECT version, cipher FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()"
+    ).fetchone()
+    return (str(row[0]), str(row[1])) if row and row[0] else ("TLS", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,16 +18,26 @@ from core.schema import migrate
 from core.schema.migrate import InitializationResult
 from core.settings import DatabaseConfig, Settings, load_settings, parse_connection
 from core.settings.config import option_variables
-from core.setup import provision, verify
+from core.settings.settings import FILES
+from core.settings.variables import VARIABLES
+from core.setup import analytics, provision, verify
 from core.setup.provision import Provisioned
 from core.setup.verify import Verification
 
 LOCAL, OURS = ".env.local", ".env.tradekeep"
 LOCK_WAIT_S = 60.0
+NEXT = "_NEXT"  # behind a key: its value to come, while the passwords are rotated
 # Keys of an earlier configuration that would change where or how the new one connects.
 LEADING_ASTRAY = frozenset(name for name in option_variables().values() if name) - {
     "PGAPPNAME", "PGOPTIONS", "PGCLIENTENCODING", "PGCONNECT_TIMEOUT", "PGDATESTYLE", "PGTZ",
 }  # fmt: skip
+LOGIN_KEYS = tuple(
+    key
+    for variable in VARIABLES
+    if variable.field in ("database", "owner", "viewer")
+    for key in (variable.name, *variable.also)
+)
+NEXT_KEYS = frozenset(key + NEXT for key in LOGIN_KEYS)
 JOURNEY = [
     ("server", "Start a PostgreSQL server"),
     ("roles", "Create the database and its roles"),
@@ -55,12 +65,41 @@ class Outcome:
 def known_logins(settings: Settings, database: str = "trading") -> list[DatabaseConfig]:
     """The logins that the env files hold already, and those of the bundled server; provisioning keeps what works."""
     configs = [settings.owner, settings.database, settings.viewer]
-    for text in envfile.values(_logins_file(settings, database)).values():
-        configs.append(parse_connection(text))
-    return [config for config in configs if config is not None]
+    texts = list(envfile.values(logins_file(settings, database)).values())
+    for found in next_logins(settings).values():
+        texts += found.values()
+    return [config for config in (*configs, *map(parse_connection, texts)) if config is not None]
 
 
-def _logins_file(settings: Settings, database: str) -> Path:
+def next_logins(settings: Settings) -> dict[Path, dict[str, str]]:
+    """What an interrupted rotation of passwords left in the files: path -> {KEY_NEXT: connection string}."""
+    left = {}
+    for path, values in env_values(settings).items():
+        found = {key: text for key, text in values.items() if key in NEXT_KEYS and readable(text)}
+        if found:
+            left[path] = found
+    return left
+
+
+def env_values(settings: Settings) -> dict[Path, dict[str, str]]:
+    """The values of each env file of the project, strongest first; one that cannot be read holds nothing."""
+    found = {}
+    for path in (settings.project / name for name in FILES):
+        with suppress(TradekeepError):  # .env may be a folder, for instance; who writes to a file says what is wrong
+            found[path] = envfile.values(path)
+    return found
+
+
+def readable(text: str) -> bool:
+    """Whether it is a connection string."""
+    try:
+        parse_connection(text)
+    except TradekeepError:
+        return False
+    return True
+
+
+def logins_file(settings: Settings, database: str) -> Path:
     """Where the logins of the bundled server are kept beside its own: a second project gets the same ones."""
     name = hashlib.blake2b(database.encode(), digest_size=8).hexdigest()
     return settings.home / "logins" / f"{name}.env"
@@ -73,12 +112,13 @@ def configuration(settings: Settings, made: Provisioned) -> dict[Path, dict[str,
     configuration (PGHOSTADDR, PGSSLROOTCERT ...) would lead the new one astray.
     """
     single = made.owner.user == made.runtime.user
+    left = next_logins(settings)
     ours: dict[str, str | None] = {
         "DATABASE_OWNER_URL": None if single else made.owner.url(),
         "DATABASE_VIEWER_URL": None if single else made.viewer.url(),
-    }
+    } | dict.fromkeys(left.get(settings.project / OURS, ()))
     present = envfile.values(settings.project / LOCAL)
-    stale = {name: None for name in present if name in LEADING_ASTRAY}
+    stale = {name: None for name in present if name in LEADING_ASTRAY | NEXT_KEYS}
     theirs: dict[str, str | None] = {**stale, "DATABASE_URL": made.runtime.url(), **made.runtime.extra_env()}
     return {settings.project / OURS: ours, settings.project / LOCAL: theirs}
 
@@ -139,9 +179,14 @@ def _read_back(files: Mapping[Path, Mapping[str, str | None]], settings: Setting
         raise TradekeepError("config.shadowed", source=found.source_of("DATABASE_URL"))
 
 
-def create_tables(databases: Databases, progress: Report = silent) -> InitializationResult:
-    """Bring the schema to the newest revision as the owner. Raises what the migration raises."""
-    return migrate.upgrade(databases.owner, progress=progress)
+def create_tables(
+    databases: Databases, progress: Report = silent, *, lock_wait_s: float | None = None
+) -> InitializationResult:
+    """Bring the schema to the newest revision as the owner. Raises what the migration raises.
+
+    lock_wait_s: longest wait for another migration, by default the migration's own.
+    """
+    return migrate.upgrade(databases.owner, progress=progress, lock_wait_s=lock_wait_s)
 
 
 def set_up(
@@ -155,6 +200,7 @@ def set_up(
     """
     provision.role_names(database)
     bundled = admin is None
+    journey = analytics.Noted(journey, settings.home)
     with journey.step("server") as step:
         if admin is None:
             server = embedded.start(home=settings.home)
@@ -165,7 +211,7 @@ def set_up(
                 step.message = admin.label
     # One project at a time, else the passwords of one run could end in the file of another; and one setup of the
     # bundled server at a time, whose logins all projects share.
-    with _alone(settings, str(settings.project)), _alone(settings, "bundled" if bundled else ""), ExitStack() as stack:
+    with alone(settings, str(settings.project)), alone(settings, "bundled" if bundled else ""), ExitStack() as stack:
         current = load_settings(settings.project)
         publish: list[Callable[[], list[Path]]] = []
 
@@ -190,7 +236,7 @@ def set_up(
 
 
 def _logins(settings: Settings, database: str, made: Provisioned) -> dict[Path, dict[str, str | None]]:
-    file = _logins_file(settings, database)
+    file = logins_file(settings, database)
     private.folder(file.parent)
     configs = {"OWNER_URL": made.owner, "RUNTIME_URL": made.runtime, "VIEWER_URL": made.viewer}
     return {file: {name: config.url() for name, config in configs.items()}}
@@ -198,7 +244,8 @@ def _logins(settings: Settings, database: str, made: Provisioned) -> dict[Path, 
 
 def finish(settings: Settings, journey: Journey, made: Provisioned) -> Outcome:
     """The journey's second half, once the roles exist: configuration, tables, verification."""
-    with _alone(settings, str(settings.project)), journey.step("config") as step:
+    journey = analytics.Noted(journey, settings.home)
+    with alone(settings, str(settings.project)), journey.step("config") as step:
         check_shadow(load_settings(settings.project), made)
         written = write(configuration(settings, made), settings)
         step.message = ", ".join(path.name for path in written) or "nothing to change"
@@ -206,7 +253,7 @@ def finish(settings: Settings, journey: Journey, made: Provisioned) -> Outcome:
 
 
 @contextmanager
-def _alone(settings: Settings, what: str) -> Iterator[None]:
+def alone(settings: Settings, what: str) -> Iterator[None]:
     """One setup of that project (or server) at a time, over threads and processes; the lock ends with its process."""
     if not what:
         yield
@@ -231,7 +278,7 @@ def _complete(settings: Settings, journey: Journey, made: Provisioned, written: 
     databases = Databases.from_settings(load_settings(settings.project))
     try:
         with journey.step("schema") as step:
-            schema = create_tables(databases, journey)
+            schema = create_tables(databases, journey, lock_wait_s=settings.init_timeout_s)
             step.message = f"{len(schema.tables_created)} created, {len(schema.tables_skipped)} already there"
             if not schema.success:
                 step.state, step.message = "failed", "; ".join(schema.errors)

@@ -6,7 +6,7 @@ import re
 
 import streamlit as st
 
-from core.errors import TradekeepError
+from core.errors import PLATFORM_NAMES, TradekeepError
 from core.state import Status
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~:])")
@@ -48,6 +48,11 @@ def error_card(error: TradekeepError, *, title: str | None = None) -> None:
             show_step(number, step)
         with st.expander(f"Technical details · {error.error_code}"):
             st.code(error.details or error.message, language=None, wrap_lines=True)
+            for platform, steps in error.steps_elsewhere.items():
+                st.markdown(f"**Where the server runs on {PLATFORM_NAMES[platform]}**")
+                for number, step in enumerate(steps, start=1):
+                    show_step(number, step)
+            st.caption(f":material/help: Help for {text(error.error_code)}, all systems: {text(error.help)}")
 
 
 def show_step(number: int, step: str) -> None:

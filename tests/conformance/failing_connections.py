@@ -13,7 +13,7 @@ import psycopg
 from pydantic import SecretStr
 from sqlalchemy import create_engine
 
-from core.settings import DatabaseConfig
+from core.settings import DatabaseConfig, parse_connection
 from tests.conformance.lab import OWN, PASSWORD, Failure, Lab, connecting, listener, raised, refusing
 from tests.servers import free_port
 
@@ -101,7 +101,7 @@ def closing(client: socket.socket) -> None:
     client.recv(100)
 
 
-def dropped(lab: Lab) -> Provoked:
+def dropped(lab: Lab) -> int:
     """A listener whose queue is full: Linux drops what comes then, as a firewall does."""
     server = lab.stack.enter_context(contextlib.closing(socket.create_server(("127.0.0.1", 0), backlog=0)))
     for _ in range(4):
@@ -109,7 +109,18 @@ def dropped(lab: Lab) -> Provoked:
         client.setblocking(False)
         client.connect_ex(server.getsockname())
     time.sleep(0.05)
-    return connecting(lab.elsewhere(server.getsockname()[1], connect_timeout="2"))
+    return int(server.getsockname()[1])
+
+
+def blackhole(lab: Lab) -> Provoked:
+    return connecting(lab.elsewhere(dropped(lab), connect_timeout="2"))
+
+
+def dropped_twice(lab: Lab) -> Provoked:
+    """Two hosts that both drop what comes: the driver's deadline counts for each."""
+    ports = [str(dropped(lab)) for _ in range(2)]
+    text = f"postgresql://plain:{PASSWORD}@127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}/app?connect_timeout=2"
+    return connecting(parse_connection(text))
 
 
 def nothing_listens(lab: Lab) -> Provoked:
@@ -185,7 +196,6 @@ def starting(lab: Lab) -> Provoked:
 
 
 R = right_but
-FULL = "no more connections allowed (max_client_conn)"
 SCRAM = {"require_auth": "scram-sha-256"}
 OLD_TLS = {"ssl_min_protocol_version": "TLSv1", "ssl_max_protocol_version": "TLSv1.1"}
 SOMEONE = {"sslcert": "@someone.crt", "sslkey": "@someone.key"}
@@ -230,7 +240,8 @@ FAILURES = [
     Failure("net_wrong_interface", other_interface, "service.refused"),
     Failure("net_no_socket", no_socket, "service.socket_missing"),
     Failure("net_unresolved", R(host="no-such-host.invalid"), "network.unresolved"),
-    Failure("net_blackhole", dropped, "network.timeout"),
+    Failure("net_blackhole", blackhole, "network.timeout"),
+    Failure("net_multi_blackhole", dropped_twice, "network.timeout"),
     Failure("net_http_server_400", against(http), "service.not_postgres"),
     Failure("net_http_server_400_plain", against(http, sslmode="disable"), "service.not_postgres"),
     Failure("net_http_server_waits", against(patient_http), "service.not_postgres"),
@@ -240,12 +251,6 @@ FAILURES = [
     Failure("net_redis", against(redis), "service.not_postgres"),
     Failure("net_closed_after_startup", against(closing), "service.closed"),
     Failure("srv_starting_up", starting, "service.starting"),
-    Failure("pgb_unknown_user", pooler("password authentication failed"), "auth.password"),
-    Failure("pgb_server_down", pooler("query_wait_timeout"), "service.behind_pooler"),
-    Failure("pgb_server_login", pooler("server login has been failing, try again"), "service.behind_pooler"),
-    Failure("pgb_server_db_missing", pooler('no such database: "nodb"'), "schema.missing_database"),
-    Failure("pgb_startup_parameter", pooler("unsupported startup parameter: options"), "config.pooler_parameter"),
-    Failure("pgb_max_client_conn", pooler(FULL), "resource.pooler_connections"),
     Failure("hosted_unknown_tenant", pooler("Tenant or user not found", "XX000"), "auth.tenant"),
 ]  # fmt: skip
 
@@ -261,6 +266,7 @@ TLS_FAILURES = [
     Failure("hba_hostnossl_with_tls", tls(user="plainonly"), "tls.refused_by_rule"),
     Failure("hba_reject_with_tls", tls(user="rejected"), "tls.refused_by_rule"),
     Failure("hba_no_entry", tls(user="nohba", mode="prefer"), "auth.pg_hba"),
+    Failure("auth_unknown_role", tls(user="ghost"), "auth.pg_hba"),
     Failure("hba_no_entry_with_tls", tls(user="nohba"), "auth.pg_hba"),
     Failure("hba_hostssl_without_tls", tls(user="tlsonly", mode="disable"), "tls.required"),
     Failure("auth_cert_missing", tls(user="certuser"), "tls.client_certificate_missing"),

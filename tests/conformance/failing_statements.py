@@ -36,6 +36,8 @@ _ROWS = (
     ("perm_function", "SELECT f1()", "plain", "permission.denied"),
     ("perm_rls", "INSERT INTO ruled VALUES (1)", "plain", "permission.row_security"),
     ("perm_create_role", "CREATE ROLE another", "plain", "permission.create"),
+    ("perm_hba_view", "SELECT * FROM pg_hba_file_rules", "plain", "permission.table"),
+    ("dependent_role", "DROP ROLE owning", None, "schema.depends"),
     ("perm_show", "SHOW data_directory", "plain", "permission.superuser"),
     ("perm_set", "SET session_replication_role = replica", "plain", "permission.superuser"),
     ("perm_extension", "CREATE EXTENSION pg_stat_statements", "plain", "permission.superuser"),

@@ -33,6 +33,7 @@ SETUP = (
     f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'",
     "ALTER ROLE reader SET default_transaction_read_only = on",
     "CREATE ROLE grouponly NOLOGIN",
+    "CREATE ROLE owning NOLOGIN",
     "CREATE DATABASE app",
     "CREATE DATABASE closed ALLOW_CONNECTIONS false",
     "CREATE DATABASE dlimit CONNECTION LIMIT 0",
@@ -60,6 +61,8 @@ SCHEMA = (
     "CREATE SEQUENCE sq MAXVALUE 2",
     "SELECT setval('sq', 2)",
     "CREATE TABLE wide (n int)",
+    "CREATE TABLE owned (n int)",
+    "ALTER TABLE owned OWNER TO owning",
 )
 HBA = (
     "local all nopassword peer",
@@ -74,7 +77,7 @@ class Failure:
     """One row of a table of cases: its id, how it is provoked, and the kind as which it must be recognised."""
 
     id: str
-    provoke: Callable[[Lab], tuple[BaseException, DatabaseConfig | None]]
+    provoke: Callable[[Lab], tuple[BaseException | str, DatabaseConfig | None]]
     kind: str
 
     @property
@@ -201,6 +204,13 @@ class Lab:
     """Everything that the cases use, made when it is first needed; `close` removes it."""
 
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made when it is first asked for under this name."""
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
 
     @cached_property
     def server(self) -> Cluster:

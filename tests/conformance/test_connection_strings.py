@@ -8,6 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg import conninfo, pq
 
 from core.errors import TradekeepError
@@ -68,3 +70,44 @@ def test_refusal_is_a_sentence_without_the_text(case: dict[str, Any]) -> None:
     assert "PQ" not in message
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+# Everything that libpq's two grammars treat specially, and what people write in between.
+PIECES = st.sampled_from(
+    ["user", "pw", "@", ":", "/", "?", "&", "=", "%41", "%2F", "%zz", "%00", "%", "[", "]", "::1", "fe80::1%25eth0",
+     ",", "h1", "h2", "5432", "host=", "port=", "dbname=", "password=", "sslmode=require", "options=-c%20a%3Db",
+     "\n", "\t", "'", "\\", "é", "service=x", "hostaddr=1.2.3.4", "#", ";", "+", "ssl=true", "keepalives=1",
+     "connect_timeout=", '"', "$X", "target_session_attrs=any", "sslrootcert=system", "~", "psql", "nonsense=1",
+     "%E4", "postgres://"]
+)  # fmt: skip
+TEXTS = st.builds(
+    lambda scheme, pieces: scheme + "".join(pieces),
+    st.sampled_from(["postgresql://", "postgres://", "host=h ", "", "POSTGRES://", "postgres:", "postgresql:///"]),
+    st.lists(PIECES, max_size=10),
+)
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(TEXTS)
+def test_any_text_means_what_it_means_to_libpq_or_is_refused(text: str) -> None:
+    """Refused beyond that is only what is no UTF-8 once it is decoded."""
+    ours = by_us(text)
+    try:
+        theirs = by_libpq(text)
+    except UnicodeDecodeError:
+        theirs = None
+    if ours is None and theirs is not None:
+        pytest.fail(f"refused, but libpq reads it: {text!r}")
+    assert ours is None or ours == {key: value for key, value in (theirs or {}).items() if value or key == "password"}
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(TEXTS)
+def test_what_was_read_comes_back_from_its_own_url(text: str) -> None:
+    if by_us(text) is None:
+        return
+    config = parse_connection(text)
+    read = by_libpq(config.url())
+    assert read is not None
+    variables = {o.envvar.decode(): o.keyword.decode() for o in pq.Conninfo.get_defaults() if o.envvar}
+    assert read | {variables[name]: value for name, value in config.extra_env().items()} == config.libpq_params()

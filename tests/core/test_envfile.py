@@ -73,9 +73,39 @@ def edited(old: str | bytes, **values: str | None) -> str:
         ("A=x \\\n\nK=x\n", "A=x \\\n\nK=v\n"),
         ("# x \\\nK=x\n", "# x \\\nK=v\n"),
         ("K=x\nA='oops\n", "K=v\nA='oops\n"),
+        ("A=`one`\nK=x\ntwo\n", "A=`one`\nK=v\ntwo\n"),
+        ("A=don't\nK=x\n", "A=don't\nK=v\n"),
+        ("A=$(cat <<END\nK=inside\nEND\n)\n", None),
+        ("A=$(cat <<END\ninside\nEND\n)\nK=x\n", "A=$(cat <<END\ninside\nEND\n)\nK=v\n"),
+        ("A=1<<END\nK=x\n", "A=1<<END\nK=v\n"),
+        ("A=`one\nK=x\ntwo`\n", None),
+        ("K=x \\\n  y\nA=1\n", None),
+        ("K=x \\\n\nA=1\n", "K=v\n\nA=1\n"),
+        ("K=x\\", "K=v"),
+        ("K=x; export K\n", None),
+        ("export K=x B=2\n", None),
+        ("K=x B=2\n", None),
+        ("K=host=h dbname=d user=u password=x\n", "K=v\n"),
+        ("K=x # was: B=2\n", "K=v\n"),
+        ("K='x B=2'\n", "K=v\n"),
+        ("K=postgresql://u:a;b@h/d\n", "K=v\n"),
+        ("A.b-c=1\nk=2\nK.x=3\nK=4\n", "A.b-c=1\nk=2\nK.x=3\nK=v\n"),
+        ("K: x\n", "K: x\nK=v\n"),
+        ("set K=x\n", "set K=x\nK=v\n"),
+        ("if true; then\n  K=x\nfi\n", "if true; then\n  K=v\nfi\n"),
+        ("\u00a0K=x\n", "K=v\n"),
+        ("A=1\rK=x\rB=2\r", "A=1\rK=v\rB=2\r"),
+        ("A=1\r\nK=x\nB=2\r\n", "A=1\r\nK=v\nB=2\r\n"),
+        ("A=1\n   ", "A=1\n   \nK=v\n"),
+        ("A=${K}\nK=${A}\n", "A=${K}\nK=v\n"),
     ],
 )
-def test_only_the_touched_line_changes(old: str, new: str) -> None:
+def test_only_the_touched_line_changes(old: str, new: str | None) -> None:
+    if new is None:
+        with pytest.raises(TradekeepError, match="Line") as caught:
+            edited(old, K="v")
+        assert caught.value.kind == "config.env_file"
+        return
     assert edited(old, K="v") == new
     assert edited(new, K="v") == new
 
@@ -96,6 +126,29 @@ def test_none_removes_the_key(old: str, new: str) -> None:
 
 def test_bytes_that_are_not_utf8_stay() -> None:
     assert changed(b"N=M\xfcller\nK=x\n", {"K": "v"}, "f") == b"N=M\xfcller\nK=v\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "A=1\nK=x\n".encode("utf-16"),
+        "A=1\r\nK=x\r\n".encode("utf-16-be"),
+        "A=1\nK=x\n".encode("utf-16-le"),
+        "\ufeffA=1\n".encode("utf-32-le"),
+        b"\0GITCRYPT\0\x01\x02",
+        b"Salted__\x01\x02",
+        b"-----BEGIN PGP MESSAGE-----\n",
+    ],
+)
+def test_what_is_no_text_in_utf8_is_refused_by_name(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    for act in (lambda: envfile.set_values(path, {"K": "v"}), lambda: envfile.values(path)):
+        with pytest.raises(TradekeepError, match=r"UTF-16|encrypted") as caught:
+            act()
+        assert caught.value.kind == "config.env_file"
+    assert path.read_bytes() == data
+    assert len(envfile.problems(path)) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from core import envfile
-from core.envfile import file as envfile_file
+from core.envfile import disk
 from core.errors import TradekeepError
 from tests.core.envfiles import NOBODY, OLD, as_nobody, in_child, mode, names, refused
 
@@ -60,9 +60,9 @@ def test_what_is_no_plain_file_is_refused_at_once(path: Path, tmp_path: Path, sh
 
 
 def test_too_large_file_is_refused_and_a_large_one_is_not(path: Path) -> None:
-    path.write_bytes(b"# " + b"x" * (envfile_file.LARGEST_BYTES - 3) + b"\n")
+    path.write_bytes(b"# " + b"x" * (disk.LARGEST_BYTES - 3) + b"\n")
     assert envfile.set_values(path, {"K": "1"}).changed
-    path.write_bytes(b"#" * (envfile_file.LARGEST_BYTES + 1))
+    path.write_bytes(b"#" * (disk.LARGEST_BYTES + 1))
     with refused(path, "config"):
         envfile.set_values(path, {"K": "1"})
 
@@ -174,7 +174,106 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
-SYSTEM_CALLS = ("open", "mkdir", "fsync", "replace", "chmod", "fchmod", "unlink", "listdir", "lstat")
+@pytest.fixture
+def marked() -> Iterator[Callable[[str, Path], None]]:
+    """A function that sets an attribute by chattr; taken back at the end."""
+    done: list[tuple[str, Path]] = []
+
+    def mark(attribute: str, path: Path) -> None:
+        if subprocess.run(["chattr", f"+{attribute}", path], capture_output=True, check=False).returncode:
+            pytest.skip("this file system or account knows no chattr")
+        done.append((attribute, path))
+
+    yield mark
+    for attribute, path in done:
+        subprocess.run(["chattr", f"-{attribute}", path], check=True)
+
+
+@pytest.mark.parametrize("attribute", ["i", "a"])
+@pytest.mark.parametrize("on", ["file", "folder"])
+def test_immutable_is_found_before_anything_is_prepared(
+    path: Path, marked: Callable[[str, Path], None], attribute: str, on: str
+) -> None:
+    marked(attribute, path if on == "file" else path.parent)
+    before = names(path.parent)
+    with refused(path, "config"):
+        envfile.prepare(path, {"K": "1"})
+    assert names(path.parent) == before
+
+
+def test_file_that_is_mounted_by_itself_is_refused(path: Path, tmp_path: Path) -> None:
+    source = tmp_path / "with blank"
+    source.write_bytes(OLD)
+    odd = tmp_path / "mounted here"
+    odd.touch()
+    if subprocess.run(["mount", "--bind", source, odd], capture_output=True, check=False).returncode:
+        pytest.skip("this account may not mount")
+    try:
+        with pytest.raises(TradekeepError, match="mounted by itself"):
+            envfile.prepare(odd, {"K": "1"})
+        assert odd.read_bytes() == OLD
+    finally:
+        subprocess.run(["umount", odd], check=True)
+
+
+def test_read_only_file_system_is_refused(tmp_path: Path) -> None:
+    disk_folder = tmp_path / "disk"
+    disk_folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk_folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this account may not mount a small disk")
+    try:
+        path = disk_folder / ".env.local"
+        path.write_bytes(OLD)
+        path.chmod(0o600)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk_folder)], check=True)
+        with refused(path, "permission"):
+            envfile.set_values(path, {"K": "1"})
+        assert names(disk_folder) == [".env.local"]
+    finally:
+        subprocess.run(["umount", str(disk_folder)], check=True)
+
+
+def test_a_write_that_changes_nothing_still_cleans_up(path: Path) -> None:
+    envfile.set_values(path, {"K": "1"})
+    left = path.with_name(f".env.local.tradekeep-{'0' * 16}.tmp")
+    left.write_text("K=S3cret\n")
+    assert not envfile.set_values(path, {"K": "1"}).changed
+    assert not left.exists()
+
+
+def test_without_nameless_files_it_works_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "_nameless", lambda folder: None)
+    written = envfile.set_values(path, {"K": "1"})
+    assert path.read_bytes() == OLD + b"K=1\n"
+    assert written.backup
+    assert written.backup.read_bytes() == OLD
+    with envfile.prepare(path, {"K": "2"}):
+        pass
+    assert names(path.parent) == [".env.local", ".tradekeep-backups"]
+
+
+def test_nothing_lies_on_the_disk_while_a_version_is_prepared(path: Path) -> None:
+    with envfile.prepare(path, {"K": "S3cret-to-come"}):
+        everything = [entry.read_bytes() for entry in path.parent.rglob("*") if entry.is_file()]
+        assert not [data for data in everything if b"S3cret-to-come" in data]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second account")
+def test_folder_of_backups_of_another_user_is_refused(shared: Path) -> None:
+    path = shared / ".env.local"
+    path.write_bytes(OLD)
+    os.chown(path, NOBODY, NOBODY)
+    (shared / ".tradekeep-backups").mkdir(mode=0o777)
+
+    def attempt() -> None:
+        with refused(path, "permission"):
+            envfile.set_values(path, {"K": "1"})
+
+    assert as_nobody(attempt) == 0
+
+
+SYSTEM_CALLS = ("open", "mkdir", "fsync", "link", "replace", "chmod", "fchmod", "unlink", "listdir", "lstat")
 
 
 def killed_at(number: int) -> None:
@@ -228,8 +327,8 @@ def test_bytes_are_on_the_disk_before_the_rename_and_the_rename_before_the_end(
     fsync, replace = os.fsync, os.replace
 
     def synced(handle: int) -> None:
-        name = Path(os.readlink(f"/proc/self/fd/{handle}")).name
-        calls.append("new" if name.endswith(".tmp") else name)
+        folder, _, name = os.readlink(f"/proc/self/fd/{handle}").rpartition("/")
+        calls.append(f"{Path(folder).name}/new" if name.startswith("#") else name)
         fsync(handle)
 
     def replaced(source: Path, target: Path) -> None:
@@ -241,7 +340,8 @@ def test_bytes_are_on_the_disk_before_the_rename_and_the_rename_before_the_end(
     monkeypatch.setattr(os, "replace", replaced)
     written = envfile.set_values(path, {"K": "1"})
     assert written.backup
-    assert calls == [written.backup.name, ".tradekeep-backups", "new", "rename", path.parent.name]
+    folder = path.parent.name
+    assert calls == [".tradekeep-backups/new", ".tradekeep-backups", f"{folder}/new", "rename", folder]
 
 
 def test_folder_of_backups_must_be_a_folder(path: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from core.errors import TradekeepError
 from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.state import Status
-from tests.servers import Cluster
+from tests.servers import Cluster, end_bundled
 
 
 @pytest.fixture
@@ -101,10 +101,23 @@ def test_a_configuration_that_cannot_be_read_is_no_demo(project: Path) -> None:
 
 def test_the_bundled_server_is_started_again_after_a_reboot(project: Path, home: Path) -> None:
     server = embedded.start(home=home)
-    embedded.stop(home=home)
+    end_bundled(home)
     configure(project, server.admin_config)
     wait_for(lambda status: status.mode == "connected")
     assert embedded.status(home=home).state == "running"
+
+
+def test_a_bundled_server_that_was_stopped_on_purpose_stays_so(project: Path, home: Path) -> None:
+    server = embedded.start(home=home)
+    configure(project, server.admin_config)
+    wait_for(lambda status: status.mode == "connected")
+    embedded.stop(home=home)
+    found = wait_for(lambda status: status.mode != "connected" and status.attempt > 2)
+    assert found.error is not None
+    assert "python -m core server start" in " ".join(found.error.recovery_steps)
+    assert embedded.status(home=home).left_stopped
+    embedded.start(home=home)
+    wait_for(lambda status: status.mode == "connected")
 
 
 def test_another_project_folder_is_kept_over_a_restart(project: Path, tmp_path: Path, home: Path) -> None:
@@ -241,7 +254,7 @@ def test_a_bundled_server_that_cannot_start_is_tried_again(
 ) -> None:
     monkeypatch.setattr(state, "WAKE_EVERY_S", 0.5)
     server = embedded.start(home=home)
-    embedded.stop(home=home)
+    end_bundled(home)
     password = server.data_dir.parent / "password"
     kept = server.data_dir / "PG_VERSION"
     moved = kept.rename(kept.with_name("moved"))

@@ -151,7 +151,7 @@ def test_damaged_sqlite_file(file: Path) -> None:
         (sa.StatementError("(builtins.TypeError) x", "S", {}, TypeError("only accepts Python datetime")), "data.adapt"),
         (sa.PendingRollbackError("rolled back"), "config.aborted_transaction"),
         (ExceptionGroup("several", [KeyError("x"), psycopg.errors.UniqueViolation("double")]), "data.unique"),
-        (KeyboardInterrupt(), "unexpected"),
+        (KeyboardInterrupt(), "transient.interrupted"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from core.embedded import programs
-from core.errors import classify_log
+from core.errors import classify_log, match
 from tests.servers import Cluster, give_to_server
 
 Break = Callable[[Cluster, Path], None]
@@ -96,6 +98,17 @@ CASES: list[tuple[str, Break, str]] = [
     ("control_file_damaged", damaged, "resource.corrupt_cluster"),
     ("control_file_missing", remove("global/pg_control"), "resource.corrupt_cluster"),
     ("no_checkpoint", no_log, "resource.corrupt_cluster"),
+    ("recovery_without_command", write("recovery.signal", ""), "config.recovery"),
+    ("recovery_of_old_times", write("recovery.conf", ""), "config.recovery"),
+    ("two_targets", conf("recovery_target_name = 'a'", "recovery_target_xid = '5'"), "config.recovery"),
+    ("lock_file_empty", write("postmaster.pid", ""), "service.already_running"),
+    ("lock_file_nonsense", write("postmaster.pid", "nonsense\n"), "service.already_running"),
+    ("include_missing", conf("include 'nowhere.conf'"), "config.server_file"),
+    ("no_global", remove("global"), "resource.corrupt_cluster"),
+    ("listens_nowhere", conf("listen_addresses = 'no-such-host.invalid'"), "config.listen"),
+    ("preload_of_nothing", conf("shared_preload_libraries = 'pg_stat_statement'"), "config.library"),
+    ("senders", conf("wal_level = minimal"), "config.server_file"),
+    ("reserved", conf("max_connections = 3", "superuser_reserved_connections = 3"), "config.server_file"),
     ("too_much_memory", conf("shared_buffers = 900GB", "huge_pages = off"), "resource.shared_memory"),
 ]  # fmt: skip
 
@@ -178,3 +191,28 @@ def test_path_of_the_data_folder_stands_in_the_steps(stopped: Cluster, data: Pat
     mode(0o755)(stopped, data)
     error = classify_log(start(stopped, data))
     assert any(str(data) in step for step in error.recovery_steps)
+
+
+LOG_MESSAGES = [
+    (rule["kind"], message, language)
+    for rule in match.table()["log"]
+    for message in rule.get("messages", ())
+    for language in match.translations().get(message, {})
+]
+
+
+@pytest.mark.parametrize(("kind", "message", "language"), LOG_MESSAGES)
+def test_reason_is_found_in_the_servers_language(kind: str, message: str, language: str) -> None:
+    """PostgreSQL's own translation in a log between lines that say nothing."""
+    said = re.sub(r"%(\d+\$)?l?[sdumX]", "17", match.translations()[message][language])
+    log = f"2026-01-01 00:00:00 UTC [1] LOG:  x\n2026-01-01 00:00:00 UTC [1] FATAL:  {said}\nLOG:  y\n"
+    error = classify_log(log)
+    assert error.error_type == kind.partition(".")[0], error.kind
+    assert error.kind == kind or message.startswith("Is another"), error.kind  # a port or a folder: both are taken
+
+
+def test_log_that_goes_on_for_long_is_read_quickly() -> None:
+    line = "2026-01-01 00:00:00 UTC [1] LOG:  Datenbanksystem ist bereit, »um« Verbindungen anzunehmen\n"
+    started = time.perf_counter()
+    assert classify_log(line * 50_000).kind == "service.start_failed"
+    assert time.perf_counter() - started < 2

@@ -188,9 +188,43 @@ def test_page_of_documentation_is_current() -> None:
 
 
 def test_page_has_the_steps_of_every_platform() -> None:
-    assert all(kind.code in page() for kind in KINDS.values())
-    assert "brew services start postgresql" in page()
-    assert "Get-Service postgresql" in page()
+    guide = page()
+    assert all(kind.code in guide for kind in KINDS.values())
+    assert "brew services start postgresql" in guide
+    assert "Get-Service postgresql" in guide
+
+
+def test_every_link_of_the_guide_has_its_section() -> None:
+    guide = page()
+    anchors = set(re.findall(r'<a id="(db_\d+)"></a>', guide)) | {"what-you-see", "sqlstates", "types", *TYPES}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", guide)) <= anchors
+    for name in KINDS:
+        path, _, anchor = TradekeepError(name).help.partition("#")
+        assert (ROOT / path).is_file()
+        assert anchor in anchors
+
+
+@pytest.mark.parametrize(
+    ("seen", "code"),
+    [
+        ('password authentication failed for user "..."', "auth.password"),
+        ("connection refused", "service.refused"),
+        ("certificate has expired", "tls.expired"),
+        ("sorry, too many clients already", "resource.connections"),
+        ("could not locate a valid checkpoint record", "resource.corrupt_cluster"),
+        ("| `42P01` |", "schema.missing_table"),
+    ],
+)
+def test_guide_leads_from_what_a_person_sees_to_the_section(seen: str, code: str) -> None:
+    row = next(line for line in page().splitlines() if line.startswith("|") and seen in line)
+    assert f"({KINDS[code].help.partition('#')[1]}{KINDS[code].help.partition('#')[2]})" in row
+
+
+def test_error_names_its_section() -> None:
+    error = TradekeepError("service.refused")
+    assert error.help == "docs/errors.md#db_001"
+    assert error.help in explained(error)
+    assert error.diagnostic_info()["help"] == error.help
 
 
 def test_import_needs_no_driver() -> None:

@@ -14,7 +14,7 @@ from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.setup import flow
 from core.tasks import Task
-from tests.servers import Cluster
+from tests.servers import Cluster, end_bundled
 from tests.ui.conftest import Open, words
 
 Configured = Callable[[DatabaseConfig], None]
@@ -216,8 +216,8 @@ def test_the_away_screen_starts_the_bundled_server_and_touches_no_file(
     configured(admin)
     when(lambda status: status.mode == "connected")
     before = state.settings().env_local.read_bytes()
-    embedded.stop(home=home)
-    when(lambda status: embedded.status(home=home).state == "running")  # the watcher starts it, but not at once again
+    end_bundled(home)
+    when(lambda status: embedded.status(home=home).state == "running")  # the watcher starts what was not stopped
     embedded.stop(home=home)
     when(lambda status: status.mode == "down")
     button(visit("setup"), "Start the local PostgreSQL").click().run()

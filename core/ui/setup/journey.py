@@ -14,7 +14,7 @@ from core.tasks import Progress
 from core.ui import cache, cards, work
 from core.ui.cache import clear
 from core.ui.page import shown
-from core.ui.setup import results, steps
+from core.ui.setup import files, results, steps
 
 LOCAL, START = "setup_local", "setup_start"
 # What running the local setup again mends: logins, database, rights.
@@ -193,6 +193,8 @@ def body(draft: Draft, status: Status, settings: Settings) -> None:
         away(draft, status, settings, config)
     else:
         cards.empty("Looking at the database of this configuration.", icon=":material/sync:")
+    if what in ("done", "away") or settings.error is not None:
+        files.show(draft, settings)
 
 
 def flow_view(draft: Draft, states: list[StepState]) -> None:

@@ -12,6 +12,8 @@ from core.errors import KINDS, TradekeepError
 from core.format import age, duration
 from core.setup.diagnose import ConnectionResult
 from core.setup.diagnostics import diagnostics
+from core.setup.rights import Privilege
+from core.setup.server import ServerInfo
 from core.setup.verify import Verification
 from core.ui import cards
 
@@ -34,32 +36,97 @@ def connection_card(result: ConnectionResult) -> None:
                 time_text = f" · :gray[{duration(step.ms / 1000)}]" if step.ms else ""
                 word = STEP_WORDS.get(step.name, step.name)
                 st.markdown(f"{VERDICTS[step.ok]} **{word}** · {cards.text(step.message)}{time_text}")
+        if len(result.addresses) > 1:
+            with st.expander(f"Addresses that were tried ({len(result.addresses)})"), st.container(gap="xsmall"):
+                for one in result.addresses:
+                    name = f" ({cards.text(one.host)})" if one.host not in ("", one.address) else ""
+                    st.markdown(f"{VERDICTS[one.ok]} **{cards.text(one.text)}**{name} · {cards.text(one.message)}")
         if result.server is not None and result.connection_time_ms is not None:
-            _server_facts(result)
+            _server_facts(result, result.server)
+            _matrix(result.privileges)
     if result.error:
         cards.error_card(_error(result))
 
 
-def _server_facts(result: ConnectionResult) -> None:
-    server = result.server
-    if server is None:
-        return
+def _server_facts(result: ConnectionResult, server: ServerInfo) -> None:
+    place = "standby, read-only" if server.in_recovery else "primary"
     facts = [
         ("Connected in", duration((result.connection_time_ms or 0) / 1000)),
-        ("Server", f"PostgreSQL {server.version}{', standby' if server.in_recovery else ''}"),
+        ("Server", f"PostgreSQL {server.version}, {place}"),
         ("Role", f"{server.role}{', superuser' if server.superuser else ''}"),
-        ("Encryption", server.tls or "none"),
+        ("Encryption", " ".join(filter(None, (server.tls, server.cipher))) or "none"),
         ("Time zone", server.time_zone),
         ("Clock difference", duration(abs(server.clock_skew_s))),
-        ("Connections allowed", str(server.max_connections)),
+        ("Connections allowed", _connections(server)),
+        ("Pooler", _pooler(server)),
     ]
     st.markdown(" · ".join(f":gray[{name}] {cards.text(value)}" for name, value in facts))
-    lacking = [privilege for privilege in result.privileges if not privilege.granted]
+    lines = [line for line in (_latency(result), _certificate(server), _extensions(server)) if line]
+    if server.pooler:
+        lines.append(f"Between us and the server stands {server.pooler}: {server.pooler_why}.")
+    with st.expander("More about the connection"):
+        for line in lines:
+            st.markdown(cards.text(line))
+
+
+def _connections(server: ServerInfo) -> str:
+    left = "" if server.connections_left is None else f", {server.connections_left} left for this role"
+    return f"{server.max_connections}{left}"
+
+
+def _pooler(server: ServerInfo) -> str:
+    return f"{server.pooler}{f', {server.pooler_mode} mode' if server.pooler_mode else ''}" if server.pooler else "none"
+
+
+def _latency(result: ConnectionResult) -> str:
+    took = result.latency
+    if took is None:
+        return ""
+    parts = [("name", took.resolve_ms), ("TCP", took.tcp_ms), ("TLS", took.tls_ms), ("sign-in", took.login_ms)]
+    parts.append(("first query", took.first_query_ms))
+    return "Time: " + ", ".join(f"{name} {duration(ms / 1000)}" for name, ms in parts if ms is not None)
+
+
+def _certificate(server: ServerInfo) -> str:
+    shown = server.certificate
+    if shown is None:
+        return ""
+    until = f", valid until {shown.not_after:%Y-%m-%d %H:%M} UTC" if shown.not_after else ""
+    names = f", for {', '.join(shown.names[:6])}" if shown.names else ""
+    trusted = "trusted and for this host" if shown.trusted else "not proven: no known authority, or another host's"
+    return f"Certificate: {shown.subject}, issued by {shown.issuer}{until}{names}; {trusted}"
+
+
+def _extensions(server: ServerInfo) -> str:
+    parts = [f"{one.name} {one.state}{f' ({one.version})' if one.version else ''}" for one in server.extensions]
+    return f"Extensions: {', '.join(parts)}" if parts else ""
+
+
+def _matrix(privileges: list[Privilege]) -> None:
+    """Every right that a feature needs, the missing ones first with the statement that grants each."""
+    lacking = [privilege for privilege in privileges if not privilege.granted]
     if lacking:
         with st.expander(f"Rights that this role does not have ({len(lacking)})"):
             for privilege in lacking:
-                st.markdown(cards.text(privilege.name))
-                st.code(privilege.grant, language="sql")
+                st.markdown(
+                    f"{cards.text(privilege.name)} · :gray[for {cards.text(privilege.role)}: "
+                    f"{cards.text(privilege.feature)}]"
+                )
+                st.code(privilege.grant, language="sql", wrap_lines=True)
+    with st.expander(f"Every right that Tradekeep uses ({len(privileges)})"):
+        st.dataframe(
+            [
+                {
+                    "Meant for": privilege.role,
+                    "Feature": privilege.feature,
+                    "Right": privilege.name,
+                    "This role": "has it" if privilege.granted else "has it not",
+                }
+                for privilege in privileges
+            ],
+            hide_index=True,
+            width="stretch",
+        )
 
 
 def _error(result: ConnectionResult) -> TradekeepError:

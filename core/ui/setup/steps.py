@@ -2,176 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
-from pydantic import SecretStr
 
 from core import state
 from core.database import Databases
-from core.errors import TradekeepError, classify
-from core.probe import reach
-from core.settings import DatabaseConfig, parse_connection
-from core.setup import discover, flow, provision, verify, wizard
-from core.setup.diagnose import diagnose
+from core.errors import TradekeepError
+from core.settings import DatabaseConfig
+from core.setup import flow, provision, verify, wizard
 from core.setup.flow import Draft
 from core.tasks import Progress
 from core.ui import cards, work
 from core.ui.cache import clear
-from core.ui.page import shown
+from core.ui.setup import files as backups
 from core.ui.setup import results
+from core.ui.setup.login import begin_test, login, show_guide
+from core.ui.setup.servers import server
 
-TLS_MODES = ("prefer", "require", "verify-ca", "verify-full", "allow", "disable")
-TLS_HELP = "Over a network choose verify-full: only it refuses both a forged certificate and a wrong server."
 # Failures that another login mends, not another try.
 SIGN_IN_TYPES = ("auth", "permission", "schema")
 # Refusals of a plan after which one login for everything is the way on.
 ONE_LOGIN = ("permission.provision", "schema.foreign_database", "config.own_login")
-
-
-@st.cache_data(ttl=10, show_spinner="Looking for servers on this machine")
-def _found(home: str) -> list[discover.Server]:
-    return discover.servers(home=Path(home))
-
-
-def server(draft: Draft) -> None:
-    """Where the server is: found ones to choose from, a connection string to paste, or host and port."""
-    chosen = _found_servers()
-    with st.expander("Paste a connection string"), st.form("setup_paste", border=False, clear_on_submit=True):
-        pasted = st.text_input(
-            "Connection string",
-            type="password",
-            placeholder="postgresql://user:password@host:5432/database",
-            help="A URL, key=value pairs, a JDBC URL or a psql command. It fills the fields below.",
-        )
-        fill = st.form_submit_button("Fill in")
-    if fill:
-        with shown():
-            _paste(draft, pasted)
-    given = draft.server or DatabaseConfig()
-    with st.form("setup_server"):
-        left, right = st.columns([3, 1])
-        host = left.text_input(
-            "Host", value=given.host or "localhost", help="A name, an address, or a socket's folder."
-        )
-        port = right.text_input("Port", value=given.port_text or "5432")
-        present = given.options.get("sslmode", "prefer")
-        mode = st.selectbox(
-            "Encryption", TLS_MODES, index=TLS_MODES.index(present) if present in TLS_MODES else 0, help=TLS_HELP
-        )
-        root = st.text_input(
-            "Certificate authority file (optional)",
-            value=given.options.get("sslrootcert", ""),
-            help="The file that signed the server's certificate; needed for verify-ca and verify-full.",
-        )
-        go_on = st.form_submit_button("Continue", type="primary")
-    with shown():
-        if go_on:
-            chosen = _config(given, host.strip(), port.strip(), mode, root.strip())
-        if chosen is not None:
-            _choose(draft, chosen)
-
-
-def _found_servers() -> DatabaseConfig | None:
-    """The servers on this machine, each with its state; the one that somebody wants to use."""
-    found, chosen = _found(str(state.settings().home)), None
-    for one in found:
-        own = discover.BUNDLED in one.found_by
-        place = one.socket or f"{one.host}:{one.port}"
-        facts = [one.state.replace("_", " ")]
-        facts += [f"PostgreSQL {one.version}"] if one.version else []
-        facts += ['Tradekeep\'s own, for "Start a local PostgreSQL"'] if own else []
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":material/dns: **{cards.text(place)}** · {cards.text(' · '.join(facts))}")
-            if one.state == "accepting" and st.button("Use", key=f"setup_use_{one.host}_{one.port}"):
-                chosen = DatabaseConfig(host=one.host, port=one.port)
-        if one.start_command:
-            st.code(one.start_command, language="bash")
-    if not found:
-        cards.empty("No PostgreSQL was found on this machine. Type where yours is, or start a local one.")
-    return chosen
-
-
-def _config(given: DatabaseConfig, host: str, port: str, mode: str, root: str) -> DatabaseConfig:
-    """What the form says, on top of what was pasted. Raises config.port_number."""
-    ports = port.split(",")  # one for each host of a list
-    for each in ports:
-        if not (each.isascii() and each.isdigit() and len(each) <= 5 and 0 < int(each) < 65536):
-            raise TradekeepError(
-                "config.port_number", f"{each[:40] or 'An empty field'} is not a port.", port=each[:40]
-            )
-    options = {key: value for key, value in given.options.items() if key not in ("sslmode", "sslrootcert")}
-    if mode != "prefer" or "sslmode" in given.options:
-        options["sslmode"] = mode
-    if root:
-        options["sslrootcert"] = root
-    place = {"port": int(port)} if len(ports) == 1 else {"port_text": port}
-    return given.replace(host=host, options=options, **place)
-
-
-def _paste(draft: Draft, text: str) -> None:
-    if not text.strip():
-        raise TradekeepError("config.connection_string", "There is nothing to fill in: the field is empty.")
-    config = parse_connection(text.strip())
-    if config.backend != "postgresql":
-        raise TradekeepError("config.connection_string", "This is not a PostgreSQL server.")
-    draft.choose(config.replace(password=None))
-    if config.user:
-        draft.sign_in(config)
-    draft.at = "server"
-    st.rerun()
-
-
-def _choose(draft: Draft, config: DatabaseConfig) -> None:
-    """Take this server if something answers there; else say why not, and stay."""
-    if "," not in config.host:
-        answer = reach(config.host or "localhost", config.port or 5432, 1.0)
-        if not answer.ok:
-            refused = (
-                ConnectionRefusedError(answer.message) if answer.state == "refused" else TimeoutError(answer.message)
-            )
-            raise classify(refused, config)
-    draft.choose(config)
-    st.rerun()
-
-
-def login(draft: Draft) -> None:
-    """Who signs in: an administrator's login, kept in memory until the roles exist."""
-    given = draft.login or draft.server or DatabaseConfig()
-    st.caption("Best a login that may create roles and databases, such as postgres. It is used now and stored nowhere.")
-    with st.form("setup_login"):
-        left, right = st.columns(2)
-        user = left.text_input("User", value=given.user or "postgres", autocomplete="username").strip()
-        password = right.text_input(
-            "Password",
-            type="password",
-            autocomplete="current-password",
-            help="An empty field keeps the password typed before, for the same user and server only.",
-        )
-        database = st.text_input("Database to sign in to", value=given.database or "postgres").strip()
-        if not st.form_submit_button("Test the connection", type="primary"):
-            return
-    if not user or not database:
-        raise TradekeepError("config.login", f"The field {'User' if not user else 'Database to sign in to'} is empty.")
-    base = draft.server or DatabaseConfig()
-    before = draft.login
-    same = before is not None and before.user == user and flow.same_server(before, base)
-    kept = before.password if before is not None and same else None
-    config = base.replace(user=user, password=SecretStr(password) if password else kept, database=database)
-    draft.sign_in(config)
-    _begin_test(draft)
-    st.rerun()
-
-
-def _begin_test(draft: Draft) -> None:
-    state.tasks().forget(draft.task("setup_test"))
-    config, draft.tests = draft.login or draft.server or DatabaseConfig(), draft.tests + 1
-    number = draft.tests
-    work.begin(
-        draft.task("setup_test"),
-        "Testing the connection",
-        lambda progress: draft.take_tested(number, diagnose(config)),
-    )
 
 
 def test(draft: Draft) -> None:
@@ -184,6 +34,7 @@ def test(draft: Draft) -> None:
         results.connection_card(found)
         if found.success:  # it was still running when the page was drawn as "test"
             st.rerun()
+        show_guide(draft)
     sign_in = found is not None and not found.success and found.error_type in SIGN_IN_TYPES
     with st.container(horizontal=True):
         if sign_in:
@@ -191,7 +42,7 @@ def test(draft: Draft) -> None:
         label = "Test again" if found else "Test the connection"
         if st.button(label, type="secondary" if sign_in else "primary", key="setup_test_again"):
             draft.tested = None
-            _begin_test(draft)
+            begin_test(draft)
             st.rerun()
         if not sign_in:
             _change_sign_in(draft, primary=False)
@@ -238,13 +89,14 @@ def roles(draft: Draft) -> None:
             st.caption(f":material/warning: {cards.text(action.harm)}")
 
     def make(progress: Progress) -> None:
-        made = provision.provision(
-            admin,
-            database=database,
-            progress=progress,
-            known=known,
-            prepare=lambda planned: wizard.rehearse(settings, planned),
-        )
+        with draft.noted("roles"):
+            made = provision.provision(
+                admin,
+                database=database,
+                progress=progress,
+                known=known,
+                prepare=lambda planned: wizard.rehearse(settings, planned),
+            )
         draft.take_made(made)
 
     if actions and st.button("Create roles and database", type="primary", key="setup_provision"):
@@ -292,11 +144,13 @@ def config(draft: Draft) -> None:
     for path, text in wizard.preview(files).items():
         results.difference(path, text)
     if st.button("Write the configuration", type="primary", key="setup_write"):
-        wizard.write(files, settings)
+        with draft.noted("config"):
+            wizard.write(files, settings)
         draft.settle()
         clear()
         state.refresh(3.0)
         st.rerun()
+    backups.show(draft, settings, rotation=False)
 
 
 def schema(draft: Draft) -> None:
@@ -312,7 +166,8 @@ def schema(draft: Draft) -> None:
         databases = state.databases()
 
         def make(progress: Progress) -> None:
-            wizard.create_tables(databases, progress)
+            with draft.noted("schema"):
+                wizard.create_tables(databases, progress)
             begin_verification(draft)
             clear()
             state.refresh(3.0)
