@@ -17,12 +17,13 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, MetaData, event, inspect
+from sqlalchemy.schema import CreateTable
 
 from core.database import Database
 from core.errors import TradekeepError
 from core.models import AREAS, Base
 from core.progress import Report, silent
-from core.schema import alone, grants, present
+from core.schema import alone, grants, mending, present
 from core.schema.present import VERSION_TABLE
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -43,7 +44,8 @@ class SchemaVersion(BaseModel):
     """Where a database stands. compatible: this installation knows its revision (or it has none yet).
 
     pending: what upgrade would run, oldest first. unmanaged: our tables in a database without a revision.
-    missing: tables that should be there at the newest revision, which is recorded, and are not; upgrade makes them.
+    missing: tables that should be there at the newest revision, which is recorded, and are not; incomplete: table ->
+    columns that are not. An upgrade makes both again, as far as the rows that are there allow it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,12 +56,13 @@ class SchemaVersion(BaseModel):
     pending: list[Revision] = []
     unmanaged: list[str] = []
     missing: list[str] = []
+    incomplete: dict[str, list[str]] = {}
 
 
 class InitializationResult(BaseModel):
     """What an upgrade did; a failed one raises instead and leaves nothing.
 
-    success: every table and column of the revision is there; errors names what an upgrade does not change.
+    success: everything of the revision is there; errors names what could not be made again, and why.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,15 +95,18 @@ def _status(connection: Connection) -> SchemaVersion:
     order = _order()
     known = current is None or current in order
     pending = _after(current) if known else []
-    missing = [table for table in expected_tables() if table not in ours] if current == order[-1] else []
+    newest = current == order[-1]
+    missing = [table for table in expected_tables() if table not in ours] if newest else []
+    incomplete = present.lacking(connection) if newest else {}
     return SchemaVersion(
         current_version=current,
         expected_version=order[-1],
         compatible=known,
-        migration_needed=bool(pending or missing),
+        migration_needed=bool(pending or missing or incomplete),
         pending=pending,
         unmanaged=ours if current is None else [],
         missing=missing,
+        incomplete=incomplete,
     )
 
 
@@ -140,20 +146,34 @@ def _upgraded(db: Database, connection: Connection, to: str, report: Report) -> 
     with _reported(connection, total, report) as created:
         if steps:
             _alembic(command.upgrade, steps[-1].id, connection)
-        if newest:
-            _complete(connection)
+        left = _complete(connection, report, total) if newest else []
     if connection.dialect.name == "postgresql":
         grants.apply_derived(connection)
-    gaps = present.lacking(connection) if newest else {}
-    errors = [f"{table} lacks {', '.join(columns)}: compare it on the Schema page" for table, columns in gaps.items()]
-    return created, before, errors
+    return created, before, left
 
 
-def _complete(connection: Connection) -> None:
-    """Make the tables that the newest revision has and somebody dropped; what is there is not touched."""
+def _complete(connection: Connection, report: Report, total: int) -> list[str]:
+    """Make again what the newest revision has and somebody dropped; what could not be made, in words."""
     _current, there = _found(connection)
     missing = [table for name, table in Base.metadata.tables.items() if name not in there]
     Base.metadata.create_all(connection, tables=missing, checkfirst=False)
+    return mending.mend(connection, lambda repair: report(total, total, f"Mending {repair.table}: {repair.title}"))
+
+
+def damage(db: Database) -> list[tuple[str, str]]:
+    """What an upgrade would make again at the newest revision: (in words, its SQL); nothing is changed."""
+
+    def question(connection: Connection) -> list[tuple[str, str]]:
+        current, there = _found(connection)
+        if current != _order()[-1]:
+            return []
+        missing = [table for table in Base.metadata.sorted_tables if table.name not in there]
+        made = [
+            (f"table {table.name}", f"{str(CreateTable(table).compile(connection)).strip()};\n") for table in missing
+        ]
+        return made + [(f"{one.table}: {one.title}", one.sql(connection)) for one in mending.repairs(connection)]
+
+    return db.ask(question)
 
 
 def downgrade(db: Database, to: str, *, lock_wait_s: float | None = None) -> SchemaVersion:

@@ -167,8 +167,8 @@ def _revision(database: Database) -> Verdict:
     found = migrate.status(database)
     if not found.compatible:
         return False, f"revision {found.current_version} is unknown to this version", "Update Tradekeep."
-    if found.missing:
-        return True, f"at {found.current_version}; the missing tables are named below", ""
+    if found.missing or found.incomplete:
+        return True, f"at {found.current_version}; the tables that are not whole are named below", ""
     if found.migration_needed:
         return False, f"at {found.current_version or 'nothing yet'}, expected {found.expected_version}", _UPGRADE
     return True, f"at {found.current_version}", ""
@@ -179,7 +179,12 @@ def _table(database: Database, name: str, states: dict[str, present.TableState])
     if state is None or state.state == "missing":
         return False, "missing", _UPGRADE
     if state.missing_columns:
-        return False, f"columns missing: {', '.join(state.missing_columns)}", "Compare it on the Schema page."
+        lacking = ", ".join(state.missing_columns)
+        return (
+            False,
+            f"the table lacks {'a column' if len(state.missing_columns) == 1 else 'columns'}: {lacking}",
+            _UPGRADE,
+        )
     with database.connect() as connection:
         changed = write_and_read(connection, Base.metadata.tables[name], dict(Base.metadata.tables))
         connection.rollback()

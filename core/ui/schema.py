@@ -14,9 +14,12 @@ from core.schema.migrate import InitializationResult, Revision, SchemaVersion
 from core.schema.present import TableState
 from core.ui import cards, work
 from core.ui.cache import cached, clear
+from core.ui.page import shown
 
 UPGRADE = "schema_upgrade"
+SHOWN = 40
 sql_of = cached(ttl=3600)(migrate.sql)
+damage_of = cached(ttl=5)(migrate.damage)
 # Worst first.
 WORDS = {"missing": "missing", "incomplete": "columns missing", "present": "present", "extra": "not ours"}
 ICONS = {
@@ -112,7 +115,10 @@ def upgrade(found: SchemaVersion) -> None:
         _show_result(task.result)
     if not found.migration_needed or not found.compatible:
         return
-    label = "Create what is missing" if found.missing else "Upgrade" if found.current_version else "Create the tables"
+    damaged = bool(found.missing or found.incomplete)
+    label = "Create what is missing" if damaged else "Upgrade" if found.current_version else "Create the tables"
+    if damaged:
+        damage(state.databases().owner)
     if st.button(label, type="primary", key="schema_upgrade_button"):
         databases, wait_s = state.databases(), state.settings().init_timeout_s
 
@@ -128,6 +134,19 @@ def upgrade(found: SchemaVersion) -> None:
         st.rerun()
 
 
+def damage(owner: Database) -> None:
+    """What is missing in a database at the newest revision, and the SQL that makes it again, all or nothing."""
+    with st.expander("What is missing, and the SQL that makes it again"):
+        with shown():
+            found = damage_of(owner)
+            for title, sql in found[:SHOWN]:
+                st.markdown(f":orange[:material/build:] {cards.text(title)}")
+                st.code(sql, language="sql")
+            if len(found) > SHOWN:
+                st.caption(f"And {len(found) - SHOWN} more.")
+        st.caption("Rows that stood there are not brought back: for those restore a backup.")
+
+
 def _show_result(made: InitializationResult) -> None:
     there = len(made.tables_skipped)
     verb = "was" if there == 1 else "were"
@@ -136,7 +155,7 @@ def _show_result(made: InitializationResult) -> None:
         st.success(told, icon=":material/check_circle:")
         return
     left = "".join(f"\n- {cards.text(error)}" for error in made.errors)
-    st.warning(f"{told} Columns are still missing, which an upgrade does not change:{left}", icon=":material/warning:")
+    st.warning(f"{told} Not everything could be made again, and the rest is kept:{left}", icon=":material/warning:")
 
 
 def history(db: Database, found: SchemaVersion, revisions: list[Revision]) -> None:

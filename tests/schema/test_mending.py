@@ -44,13 +44,83 @@ def test_cancelled_mend_leaves_nothing(db: Database) -> None:
     assert len(migrate.status(db).missing) == 2
 
 
-def test_missing_column_is_no_success_and_is_left_alone(db: Database) -> None:
+def test_missing_columns_are_seen_and_made_again(db: Database) -> None:
     run(db, "DROP TABLE telegram_settings", "ALTER TABLE portfolios DROP COLUMN source")
-    for created in (["telegram_settings"], []):
-        result = migrate.upgrade(db)
-        assert result.tables_created == created
-        assert not result.success
-        assert result.errors == ["portfolios lacks source: compare it on the Schema page"]
+    found = migrate.status(db)
+    assert (found.missing, found.incomplete) == (["telegram_settings"], {"portfolios": ["source"]})
+    assert [title for title, _ in migrate.damage(db)] == ["table telegram_settings", "portfolios: source"]
+    result = migrate.upgrade(db)
+    assert (result.success, result.tables_created, result.errors) == (True, ["telegram_settings"], [])
+    assert not migrate.status(db).migration_needed
+    assert migrate.damage(db) == []
+
+
+DAMAGE = {
+    "a key and its column": ("ALTER TABLE trades DROP COLUMN id CASCADE", "trades: id"),
+    "a column with a default and a rule": ("ALTER TABLE positions DROP COLUMN side", "positions: side"),
+    "a rule": ("ALTER TABLE alerts DROP CONSTRAINT ck_alerts_resolved_at", "alerts: ck_alerts_resolved_at"),
+    "an index": ("DROP INDEX ix_trading_trades_symbol", "trading_trades: ix_trading_trades_symbol"),
+    "a reference": ("ALTER TABLE agent_actions DROP COLUMN decision_id", "agent_actions: decision_id"),
+    "a key that others refer to": (
+        "ALTER TABLE usr_users DROP CONSTRAINT pk_usr_users_id CASCADE",
+        "usr_users: pk_usr_users_id",
+    ),
+    "a unique rule": ("ALTER TABLE msg_system_health DROP COLUMN component", "msg_system_health: component"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_what_was_dropped_is_made_again_as_it_was(migrated: DatabaseConfig, how: str) -> None:
+    db = Database(migrated)
+    statement, named = DAMAGE[how]
+    before = _definitions(db)
+    run(db, "INSERT INTO usr_users (email) VALUES ('a@b')", statement)
+    assert _definitions(db) != before
+    assert named in [title for title, _ in migrate.damage(db)]
+    assert migrate.upgrade(db).success
+    assert _definitions(db) == before
+    assert migrate.damage(db) == []
+    db.dispose()
+
+
+def _definitions(db: Database) -> list[tuple[str, ...]]:
+    """Every column, rule and index as the server writes it, whatever the order of the columns."""
+    with db.connect() as connection:
+        return sorted(
+            tuple(row)
+            for row in connection.exec_driver_sql(
+                "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+                " WHERE connamespace = 'public'::regnamespace"
+                " UNION ALL SELECT indrelid::regclass::text, indexrelid::regclass::text, pg_get_indexdef(indexrelid)"
+                " FROM pg_index WHERE indrelid::regclass::text !~ '^pg_'"
+                " UNION ALL SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod) || attnotnull"
+                " || coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute JOIN pg_class c ON c.oid = attrelid"
+                " LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum"
+                " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped"
+            )
+        )
+
+
+def test_what_the_rows_forbid_is_left_and_named(migrated: DatabaseConfig) -> None:
+    db = Database(migrated)
+    run(
+        db,
+        "ALTER TABLE alerts DROP CONSTRAINT ck_alerts_severity",
+        "INSERT INTO alerts (alert_type, severity) VALUES ('t', 'LOUD')",
+        "ALTER TABLE alerts DROP COLUMN alert_type",
+        "ALTER TABLE portfolios DROP COLUMN source",
+    )
+    result = migrate.upgrade(db)
+    assert not result.success
+    assert sorted(error.partition(":")[0] for error in result.errors) == [
+        "alerts lacks alert_type",
+        "alerts lacks ck_alerts_alert_type",
+        "alerts lacks ck_alerts_severity",
+    ]
+    assert migrate.status(db).incomplete == {"alerts": ["alert_type"]}
+    with db.connect() as connection:
+        assert connection.exec_driver_sql("SELECT severity FROM alerts").scalars().all() == ["LOUD"]
+    db.dispose()
 
 
 def test_made_again_tables_have_their_rights(migrated: DatabaseConfig) -> None:

@@ -94,6 +94,8 @@ def _schema(status: Status) -> str:
         return "no tables yet"
     if schema.missing:
         return f"{count(len(schema.missing), 'table')} missing"
+    if schema.incomplete:
+        return f"{count(len(schema.incomplete), 'table')} without all columns"
     return f"{count(len(schema.pending), 'schema update')} pending" if schema.migration_needed else "schema up to date"
 
 
@@ -236,6 +238,10 @@ def _connection_step(status: Status) -> NextStep | None:
         return NextStep("Create the tables", "The database answers, and has no tables yet.", "Create the tables", SETUP)
     if status.schema.missing:
         why = f"Not there: {', '.join(status.schema.missing[:5])}. They can be created again, empty."
+        return NextStep("Create what is missing", why, "Look at the schema", SCHEMA)
+    if status.schema.incomplete:
+        lacking = [f"{table}.{column}" for table, columns in status.schema.incomplete.items() for column in columns]
+        why = f"Not there: {', '.join(lacking[:5])}. They can be created again; what stood in them is gone."
         return NextStep("Create what is missing", why, "Look at the schema", SCHEMA)
     if status.schema.migration_needed:
         return NextStep("Update the schema", "This version expects newer tables.", "Look at the schema", SCHEMA)

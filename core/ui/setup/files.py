@@ -58,7 +58,7 @@ def _file(path: Path) -> None:
         f"Backup of {path.name}",
         list(kept),
         format_func=lambda at: f"{utc(kept[at].taken_at)} · {size(kept[at].size_bytes)}",  # an age would not stay
-        key=f"setup_backup_{path.name}",
+        key=f"setup_backup_{next(iter(kept)).name}",  # a newer version is offered first
         help="The newest first. 20 are kept, in .tradekeep-backups beside the file; only you can read them.",
     )
     change = envfile.restore_preview(path, chosen)
@@ -83,7 +83,6 @@ def _ask_to_restore(draft: Draft, path: Path, backup: Path) -> None:
     with st.container(horizontal=True):
         if st.button("Restore it", type="primary", key="setup_restore_yes"):
             _dismiss()
-            st.session_state.pop(f"setup_backup_{path.name}", None)  # the version before this is the next one to offer
             _begin_restore(draft, path, backup)
             st.rerun()
         if st.button("Keep the present file", key="setup_restore_no"):

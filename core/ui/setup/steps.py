@@ -12,6 +12,7 @@ from core.setup import flow, provision, verify, wizard
 from core.setup.flow import Draft
 from core.tasks import Progress
 from core.ui import cards, work
+from core.ui import schema as show_schema
 from core.ui.cache import clear
 from core.ui.setup import files as backups
 from core.ui.setup import results
@@ -162,12 +163,15 @@ def schema(draft: Draft) -> None:
     if found is not None and found.current_version:
         newest = cards.text(found.expected_version)
         st.markdown(f"The schema is at {cards.text(found.current_version)}; the newest is {newest}.")
-    if st.button("Create the tables", type="primary", key="setup_create"):
+    damaged = found is not None and bool(found.missing or found.incomplete)
+    if damaged:
+        show_schema.damage(state.databases().owner)
+    if st.button("Create what is missing" if damaged else "Create the tables", type="primary", key="setup_create"):
         databases = state.databases()
 
         def make(progress: Progress) -> None:
             with draft.noted("schema"):
-                wizard.create_tables(databases, progress)
+                wizard.create_tables(databases, progress, lock_wait_s=state.settings().init_timeout_s)
             begin_verification(draft)
             clear()
             state.refresh(3.0)
