@@ -209,7 +209,7 @@ def _launch(
     data.check_version(place, version)
     kept = record.port if record else data.configured_port(place)
     wanted = port or (kept if kept and port is None else ports.free())
-    if not ports.is_free(wanted):
+    if not ports.is_free(wanted) and server.workers_gone(place.data_dir) and not ports.is_free(wanted):
         raise TradekeepError("service.port_taken", port=wanted, holder=ports.holder(wanted))
     socket_dir = socket_folder(place, account)
     statements = data.bundles_statements(programs)

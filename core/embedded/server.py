@@ -156,12 +156,19 @@ def release(data_dir: Path, socket_dir: Path | None) -> None:
         return
     if _serves(pid, data_dir):
         return
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while (alive := _workers(data_dir)) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    if not alive and psutil.pid_exists(pid):
+    if workers_gone(data_dir) and psutil.pid_exists(pid):
         for lock in (file, *(socket_dir.glob(".s.PGSQL.*.lock") if socket_dir else ())):
             lock.unlink(missing_ok=True)
+
+
+def workers_gone(data_dir: Path) -> bool:
+    """Whether every process of a killed server has ended, waited for a moment: until then they keep its port."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while alive := _workers(data_dir):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(POLL_S)
+    return not alive
 
 
 def _workers(data_dir: Path) -> list[int]:

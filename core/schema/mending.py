@@ -122,7 +122,8 @@ def _rules(
         name = _name(connection, rule)
         if name in there:
             continue
-        again = CreateIndex(rule) if isinstance(rule, Index) else AddConstraint(rule)
+        # Not isolated: else the rule would be left out of its table for the rest of the process.
+        again = CreateIndex(rule) if isinstance(rule, Index) else AddConstraint(rule, isolate_from_table=False)
         yield Repair(table.name, name, (again,))
 
 
