@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from core.commands import app
+from core.commands import app_for
 from core.errors import TradekeepError
 from core.terminal import Terminal
 
@@ -20,7 +20,7 @@ def main() -> int:
     # Whether JSON is wanted must be known even where the arguments cannot be read.
     terminal = Terminal("--json" in itertools.takewhile(lambda word: word != "--", sys.argv[1:]))
     try:
-        code = int(app(standalone_mode=False) or 0)
+        code = int(app_for(sys.argv[1:])(standalone_mode=False) or 0)
     except typer.TyperException as error:
         if said := error.format_message():  # without a command the help was printed already
             context = getattr(error, "ctx", None)

@@ -7,17 +7,18 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from core.errors import TradekeepError, explained
 from core.format import duration
-from core.setup.diagnose import ConnectionResult
-from core.setup.verify import Verification
-from core.setup.wizard import JOURNEY
 from core.tasks import Step
+
+if TYPE_CHECKING:  # which load much that most commands do not need
+    from core.setup.diagnose import ConnectionResult
+    from core.setup.verify import Verification
 
 UNLIMITED = 100_000
 
@@ -31,7 +32,6 @@ class Terminal:
         width = None if sys.stdout.isatty() else UNLIMITED
         self._stdout = Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._stderr = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self._titles = dict(JOURNEY)
 
     def say(self, text: str) -> None:
         """A line for a person, which is no result: progress, a question."""
@@ -63,7 +63,9 @@ class Terminal:
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """One step of a journey: its title, what it came to, its time."""
-        step, begin = Step(name, self._titles.get(name, name), "running"), time.perf_counter()
+        from core.setup.wizard import JOURNEY  # only a setup has steps, and it has loaded this already
+
+        step, begin = Step(name, dict(JOURNEY).get(name, name), "running"), time.perf_counter()
         try:
             yield step
         except BaseException:

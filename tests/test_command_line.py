@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from core import commands as command_line
 from core import envfile
+from core.commands import MODULES, app_for, env
 from core.errors import KINDS, TradekeepError
 from core.settings import DatabaseConfig
 from tests.servers import Cluster
@@ -50,6 +51,15 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 @pytest.fixture
 def project(home: Path) -> Path:
     return Path.cwd()
+
+
+def test_every_command_is_found_alone_and_in_the_help() -> None:
+    group = typer.main.get_group(app_for([]))
+    assert set(group.commands) == set(MODULES)
+    code = "import sys, typer; from core.commands import app_for\nprint(*typer.main.get_group(app_for(sys.argv[1:])).commands)"
+    for name, module in MODULES.items():
+        done = subprocess.run([sys.executable, "-c", code, name], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert set(done.stdout.split()) == {other for other, of in MODULES.items() if of == module}
 
 
 def test_setup_on_the_bundled_server_and_again(project: Path) -> None:
@@ -157,7 +167,7 @@ def test_an_error_that_nobody_expected_is_told_in_the_one_shape(project: Path) -
 
 
 def test_help_names_no_type_for_a_switch() -> None:
-    lines = CliRunner().invoke(command_line.app, ["setup", "--help"]).stdout.splitlines()
+    lines = CliRunner().invoke(app_for([]), ["setup", "--help"]).stdout.splitlines()
     assert [line for line in lines if "--yes" in line and "-y" in line]
     assert not [line for line in lines if "<bool>" in line and "--help" not in line]
 
@@ -228,10 +238,10 @@ def test_setup_tells_progress_on_stderr_and_what_it_made_on_stdout(project: Path
 def test_value_is_one_line_of_standard_input(monkeypatch: pytest.MonkeyPatch, stdin: str, value: str | None) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
     if value is not None:
-        assert command_line.env._value("KEY") == value
+        assert env._value("KEY") == value
         return
     with pytest.raises(TradekeepError) as raised:
-        command_line.env._value("KEY")
+        env._value("KEY")
     assert raised.value.kind == "config.env_value"
 
 

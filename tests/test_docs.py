@@ -49,13 +49,9 @@ def checks() -> list[str]:
 
 def commands() -> list[str]:
     """The commands of `python -m core`."""
-    if not exists("core.__main__"):
-        return []
-    import typer
+    from core.commands import MODULES
 
-    from core.__main__ import app
-
-    return sorted(typer.main.get_group(app).commands)
+    return sorted(MODULES)
 
 
 def error_codes() -> list[str]:

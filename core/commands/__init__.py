@@ -1,20 +1,25 @@
-"""The commands, in the order in which the help lists them: importing a module registers what is in it."""
+"""The commands, in the order in which the help lists them; only the module of the command that is called is loaded."""
 
-# ruff: noqa: I001  # the order of the help
-from core.commands import setup, discover, look, server, passwords, rotate
-from core.commands import migrate, env, funnel, serve
-from core.commands.frame import app
+from __future__ import annotations
 
-__all__ = [
-    "app",
-    "discover",
-    "env",
-    "funnel",
-    "look",
-    "migrate",
-    "passwords",
-    "rotate",
-    "serve",
-    "server",
-    "setup",
-]
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+# Command -> the module that registers it. Loading all of them takes longer than most commands.
+MODULES = {
+    "setup": "setup", "discover": "discover", "test": "look", "check": "look", "verify": "look",
+    "passwords": "passwords", "rotate": "rotate", "migrate": "migrate", "funnel": "funnel", "serve": "serve", "server": "server", "env": "env",
+}  # fmt: skip
+
+
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """The app with the command that the words begin with; with every command where they name none."""
+    name = words[0] if words else ""
+    for module in [MODULES[name]] if name in MODULES else dict.fromkeys(MODULES.values()):
+        import_module(f"{__name__}.{module}")
+    return import_module(f"{__name__}.frame").app
+
+
+__all__ = ["MODULES", "app_for"]

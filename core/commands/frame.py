@@ -45,6 +45,11 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def commands() -> None:
+    """A group of commands, also where only one of them is loaded."""
+
+
 def run(name: str, as_json: bool, project: Path | None, work: Callable[[Settings, Terminal], tuple[bool, Any]]) -> None:
     """Run a command: its result under its own name, exit code 0, or 1 with the error in the one shape."""
     terminal = Terminal(as_json)

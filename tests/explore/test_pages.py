@@ -374,9 +374,8 @@ def test_what_a_role_may_not_read_is_left_out(cluster: Cluster, pg_database: Dat
             connection.execute("DROP ROLE half_reader")
 
 
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)  # SQLite has no functions that write
 def test_nothing_is_written_even_through_a_function(filled: Database) -> None:
-    if filled.backend != "postgresql":
-        pytest.skip("SQLite has no functions that write")
     with filled.connect() as connection:
         connection.exec_driver_sql(
             "CREATE FUNCTION sly() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DELETE FROM keyed; RETURN 1; END $$"
