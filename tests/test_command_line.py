@@ -56,7 +56,7 @@ def project(home: Path) -> Path:
 def test_every_command_is_found_alone_and_in_the_help() -> None:
     group = typer.main.get_group(app_for([]))
     assert set(group.commands) == set(MODULES)
-    code = "import sys, typer; from core.commands import app_for\nprint(*typer.main.get_group(app_for(sys.argv[1:])).commands)"
+    code = "import sys, typer, core.commands as c; print(*typer.main.get_group(c.app_for(sys.argv[1:])).commands)"
     for name, module in MODULES.items():
         done = subprocess.run([sys.executable, "-c", code, name], cwd=ROOT, capture_output=True, text=True, check=True)
         assert set(done.stdout.split()) == {other for other, of in MODULES.items() if of == module}

@@ -9,9 +9,19 @@ import typer
 
 # Command -> the module that registers it. Loading all of them takes longer than most commands.
 MODULES = {
-    "setup": "setup", "discover": "discover", "test": "look", "check": "look", "verify": "look",
-    "passwords": "passwords", "rotate": "rotate", "migrate": "migrate", "funnel": "funnel", "serve": "serve", "server": "server", "env": "env",
-}  # fmt: skip
+    "setup": "setup",
+    "discover": "discover",
+    "test": "look",
+    "check": "look",
+    "verify": "look",
+    "passwords": "passwords",
+    "rotate": "rotate",
+    "migrate": "migrate",
+    "funnel": "funnel",
+    "serve": "serve",
+    "server": "server",
+    "env": "env",
+}
 
 
 def app_for(words: Sequence[str]) -> typer.Typer:
