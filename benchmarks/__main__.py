@@ -1,4 +1,4 @@
-"""Run benchmarks: `python -m benchmarks [NAME ...] [--n N] [--json]`; all of them without a name."""
+"""Run benchmarks: `python -m benchmarks [NAME ...] [--n N] [--rows N] [--json]`; all of them without a name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import benchmarks
+from benchmarks import benchmarks, big
 from benchmarks.folders import alone
 from tests.servers import base_folder
 
@@ -34,10 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--n", type=int, default=None, help="how often (default: each benchmark's own)")
+    parser.add_argument("--rows", type=int, default=big.ROWS, help="rows of the big tables (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     given = parser.parse_args(arguments)
     if unknown := set(given.names) - set(known):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    big.set_rows(given.rows)
     found: dict[str, Any] = {"machine": machine(), "benchmarks": []}
     if not given.json:
         print(", ".join(f"{name} {value}" for name, value in found["machine"].items()))

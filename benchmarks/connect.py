@@ -50,8 +50,11 @@ def _figures(name: str, config: DatabaseConfig, n: int) -> list[Figure]:
 
     def bare() -> None:
         with _bare(config) as connection:
+            connection.cursor_factory = psycopg.ClientCursor
             for statement in statements:
-                connection.execute(*statement).fetchall()
+                answer = connection.execute(*statement)
+                while answer.nextset():
+                    answer.fetchall()
 
     def one() -> None:
         with _bare(config) as connection:

@@ -1,4 +1,4 @@
-"""Retry with back-off and jitter, and a circuit breaker for each server and each login."""
+"""A circuit breaker for each server and each login."""
 
 from __future__ import annotations
 
@@ -6,46 +6,12 @@ import copy
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
-
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from core.errors import TradekeepError
 
-T = TypeVar("T")
 # What says that nobody can reach the server, and what says that one role cannot sign in.
 SERVER_TYPES = frozenset({"service", "network"})
 LOGIN_TYPES = frozenset({"auth", "tls"})
-
-
-def retried(
-    call: Callable[[], T],
-    *,
-    attempts: int = 5,
-    delay_s: float = 1.0,
-    longest_s: float = 15.0,
-    sleep: Callable[[float], None] = time.sleep,
-    on_wait: Callable[[int, float, TradekeepError], None] | None = None,
-) -> T:
-    """The result of call(), tried again after errors that may pass by themselves.
-
-    Waits delay_s, 2 delay_s, 4 delay_s ... plus jitter, at most longest_s; on_wait(attempt, wait_s, error) is told
-    before each wait. Raises the last TradekeepError; one that is not retryable at once.
-    """
-
-    def before_sleep(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if on_wait and isinstance(error, TradekeepError):
-            on_wait(state.attempt_number, state.next_action.sleep if state.next_action else 0.0, error)
-
-    return Retrying(
-        stop=stop_after_attempt(max(1, attempts)),
-        wait=wait_exponential_jitter(initial=delay_s, max=longest_s, jitter=delay_s / 4),
-        retry=retry_if_exception(lambda error: isinstance(error, TradekeepError) and error.retryable),
-        before_sleep=before_sleep,
-        sleep=sleep,
-        reraise=True,
-    )(call)
 
 
 class Breaker:

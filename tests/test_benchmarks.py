@@ -26,7 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_benchmark_prints_its_object() -> None:
     if programs.available() and not os.environ.get("REQUIRE_POSTGRES"):
         pytest.skip(str(programs.available()))
-    done = run("--n", "1", "--json")
+    done = run("--n", "1", "--rows", "5000", "--json")
     if "Executable doesn't exist" in done.stderr and not os.environ.get("REQUIRE_BROWSER"):
         pytest.skip("no Chromium here")
     assert done.returncode == 0, done.stderr

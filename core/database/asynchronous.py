@@ -15,8 +15,8 @@ from psycopg.errors import _WaitTimeout  # public only as the timeout argument o
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from core.database.capabilities import Capabilities, capabilities
-from core.database.connection import DRIVER_ERRORS, Deadlines, connect_parameters, preflight
-from core.database.database import Base
+from core.database.connection import DRIVER_ERRORS, TO_THE_POOL, Deadlines, connect_parameters, preflight
+from core.database.database import Base, pin_schema
 from core.errors import TradekeepError
 
 
@@ -43,6 +43,7 @@ class AsyncDatabase(Base):
         """The SQLAlchemy engine, as Database.engine."""
         options = self.pool_options()
         engine = create_async_engine("postgresql+psycopg://", async_creator=self._new_connection, **options)
+        pin_schema(engine.sync_engine)
 
         @sa.event.listens_for(engine.sync_engine, "checkin")
         def returned(connection: Any, _record: Any) -> None:
@@ -54,8 +55,7 @@ class AsyncDatabase(Base):
     async def _new_connection(self) -> _Connection:
         await asyncio.to_thread(preflight, self.config)
         parameters = connect_parameters(self.config, self.limits)
-        connection = await _Connection.connect(**parameters, prepare_threshold=None)
-        self.release(connection)
+        connection = await _Connection.connect(**parameters, **TO_THE_POOL)
         self.__dict__.pop("_capabilities", None)
         return connection
 
@@ -69,14 +69,10 @@ class AsyncDatabase(Base):
         self.check()
         begin = time.perf_counter()
         try:
-            connection = await self.engine.connect()
+            connection, driver = await self._opened(self.timeout_s(statement_timeout_s))
         except (*DRIVER_ERRORS, OSError) as exc:
             raise (await self._translated(exc, begin, broken=True)) from None
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        timeout_s = self.timeout_s(statement_timeout_s)
         try:
-            self.bind(driver, timeout_s, None)
-            await connection.exec_driver_sql(*self.bounds(timeout_s))
             self.answered()
             yield connection
             await connection.commit()
@@ -84,6 +80,23 @@ class AsyncDatabase(Base):
             raise (await self._translated(exc, begin, broken=driver.closed)) from None
         finally:
             await connection.close()
+
+    async def _opened(self, timeout_s: float | None) -> tuple[AsyncConnection, _Connection]:
+        """A connection in an open transaction, as Database._opened."""
+        while True:
+            connection = await self.engine.connect()
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            if not driver.kept:
+                self.bind(driver, timeout_s, None)
+            try:
+                await connection.exec_driver_sql(self.opening(timeout_s) + driver.styles)
+            except BaseException:
+                await connection.close()
+                if driver.kept and driver.closed:
+                    continue
+                raise
+            self.bind(driver, timeout_s, None)
+            return connection, driver
 
     @asynccontextmanager
     async def begin(self, *, statement_timeout_s: float | None = -1) -> AsyncIterator[AsyncSession]:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 DRIVER_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error, sqlite3.Error, UnicodeError)
 PREFLIGHT_LOCAL_S, PREFLIGHT_REMOTE_S = 0.25, 1.0
-PRE_PING_S = 0.5  # a pooled connection that does not answer within this is replaced
+PROOF_S = 0.5  # a kept connection that does not take a new transaction within this is replaced
+# Transactions are begun by hand, with their bounds in the same message; nothing is prepared, poolers mix that up.
+TO_THE_POOL: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
 GRACE_S = 2.0  # how much longer than the server's own statement timeout the client waits for an answer
 
 
@@ -80,11 +82,24 @@ class Deadlines:
     """The ends of a connection's waits: a suspended server answers to no time-out of its own.
 
     deadline_s: for each wait, None for "as long as it takes". until: for all of them together, as time.monotonic().
+    kept: it comes from the pool, and may have died there.
     """
 
     pgconn: Any
     deadline_s: float | None = None
     until: float | None = None
+    kept: bool = False
+
+    @property
+    def styles(self) -> str:
+        """What has a transaction write times so that the driver can read them; "" where the server does already.
+
+        Role, database or server may ask for others (datestyle 'German'). The server reports them by itself.
+        """
+        asked = self.pgconn.parameter_status
+        dates, intervals = asked(b"DateStyle") or b"ISO", asked(b"IntervalStyle") or b"postgres"
+        pinned = "" if dates.startswith(b"ISO") else "; SET LOCAL datestyle = 'ISO'"
+        return pinned + ("" if intervals == b"postgres" else "; SET LOCAL intervalstyle = 'postgres'")
 
     def allowed_s(self, timeout: float | None) -> float | None:
         """How long the next wait may take; timeout is what its caller asks for."""
@@ -128,6 +143,7 @@ def connect_parameters(config: DatabaseConfig, limits: Limits | None = None) -> 
         "keepalives_interval": "2",
         "keepalives_count": "3",
         "application_name": "tradekeep",
+        "client_encoding": "utf8",  # role, database or environment may ask for one that lacks most letters
     }
     given = config.libpq_params()
     if given.get("host"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -15,7 +15,8 @@ from core.database.capabilities import Capabilities, capabilities
 from core.database.connection import (
     DRIVER_ERRORS,
     GRACE_S,
-    PRE_PING_S,
+    PROOF_S,
+    TO_THE_POOL,
     Connection,
     Deadlines,
     Limits,
@@ -24,7 +25,7 @@ from core.database.connection import (
     preflight,
     tell,
 )
-from core.database.sqlite import sqlite_engine
+from core.database.sqlite import sqlite_engine, writes_nothing
 from core.errors import TradekeepError, classify
 from core.resilience import LOGIN_TYPES, Breaker
 from core.settings import DatabaseConfig
@@ -35,6 +36,7 @@ PING_TIMEOUT_S = 5.0  # a ping ends also where statements may take as long as th
 # After these the wait was long, and the next caller's would be: the breaker opens at once.
 SILENT = frozenset({"network.timeout", "service.silent"})
 SILENT_FOR_S = 2.0
+READ_PAUSE_S = 0.02
 
 
 class Base:
@@ -85,22 +87,20 @@ class Base:
             "max_overflow": self.limits.max_overflow,
             "pool_timeout": self.limits.pool_timeout_s,
             "pool_recycle": self.limits.pool_recycle_s,
-            "pool_pre_ping": True,
             "pool_use_lifo": True,
             "hide_parameters": True,
             "echo": self.limits.echo,
         }
 
-    def bounds(self, statement_timeout_s: float | None) -> tuple[str, tuple[str, ...]]:
-        """One statement that bounds this transaction; SET LOCAL, because a pooler refuses start-up options.
+    def opening(self, statement_timeout_s: float | None, *, read_only: bool = False) -> str:
+        """BEGIN and what bounds the transaction, as one message, which costs one round trip and proves the connection.
 
-        The search path is pinned, or a schema that is named like the role would catch our tables.
+        SET LOCAL, because a pooler refuses start-up options. The search path is pinned, or a schema that is named
+        like the role would catch our tables, and somebody's functions could stand before PostgreSQL's.
         """
-        ms = "0" if statement_timeout_s is None else str(max(1, round(statement_timeout_s * 1000)))
-        sql = "SELECT set_config('statement_timeout', %s, true), set_config('search_path', 'public', true)"
-        if self.read_only:
-            sql += ", set_config('transaction_read_only', 'on', true)"
-        return sql, (ms,)
+        ms = 0 if statement_timeout_s is None else max(1, round(statement_timeout_s * 1000))
+        begin = "BEGIN READ ONLY" if read_only or self.read_only else "BEGIN"
+        return f"{begin}; SET LOCAL statement_timeout = {ms}; SET LOCAL search_path = public"
 
     def timeout_s(self, asked: float | None) -> float | None:
         """The statement timeout of a transaction: -1 stands for the limits' own."""
@@ -115,8 +115,8 @@ class Base:
         driver.deadline_s, driver.until = None if timeout_s is None else timeout_s + GRACE_S, until
 
     def release(self, driver: Deadlines) -> None:
-        """Back to what holds between transactions, where only the pool's own ping is sent."""
-        driver.deadline_s, driver.until = PRE_PING_S, None
+        """Back to what holds between transactions: the next one's BEGIN shows soon whether the connection lives."""
+        driver.deadline_s, driver.until, driver.kept = PROOF_S, None, True
 
     def check(self) -> None:
         """Raise the error that opened a breaker, if one is open."""
@@ -140,6 +140,11 @@ class Base:
         return error
 
 
+def pin_schema(engine: sa.Engine) -> None:
+    """Have SQLAlchemy not ask current_schema(): it would before the search path is pinned, of anybody's function."""
+    engine.dialect._get_default_schema_name = lambda connection: "public"  # type: ignore[method-assign]
+
+
 class Database(Base):
     """One database through one role: a lazily made engine, transactions, and what the server can do."""
 
@@ -149,6 +154,7 @@ class Database(Base):
         if self.backend == "sqlite":
             return sqlite_engine(self.config, read_only=self.read_only, echo=self.limits.echo)
         engine = sa.create_engine("postgresql+psycopg://", creator=self._new_connection, **self.pool_options())
+        pin_schema(engine)
 
         @sa.event.listens_for(engine, "checkin")
         def returned(connection: Any, _record: Any) -> None:
@@ -160,8 +166,7 @@ class Database(Base):
     def _new_connection(self) -> Connection:
         begin = time.perf_counter()
         preflight(self.config)
-        connection = Connection.connect(**connect_parameters(self.config, self.limits), prepare_threshold=None)
-        self.release(connection)
+        connection = Connection.connect(**connect_parameters(self.config, self.limits), **TO_THE_POOL)
         # Another server version or role may answer now than at the time of the last connection.
         self.__dict__.pop("capabilities", None)
         tell(Observation("connect", self.name, (time.perf_counter() - begin) * 1000))
@@ -169,33 +174,54 @@ class Database(Base):
 
     @contextmanager
     def connect(
-        self, *, statement_timeout_s: float | None = -1, force: bool = False, until: float | None = None
+        self,
+        *,
+        statement_timeout_s: float | None = -1,
+        read_only: bool = False,
+        force: bool = False,
+        until: float | None = None,
     ) -> Iterator[sa.Connection]:
         """A Connection in one transaction: committed at the end, rolled back on any error.
 
-        statement_timeout_s: for this transaction; None lifts it (long work). force: try even if a breaker is open.
-        until: when all statements together must be over, as time.monotonic(). Raises TradekeepError.
+        statement_timeout_s: for this transaction; None lifts it (long work). read_only: it can write nothing, even
+        where the role could. force: try even if a breaker is open. until: when all statements together must be
+        over, as time.monotonic(). Raises TradekeepError.
         """
         if not force:
             self.check()
         begin = time.perf_counter()
         try:
-            connection = self.engine.connect()
+            connection = self._opened(self.timeout_s(statement_timeout_s), until, read_only=read_only)
         except (*DRIVER_ERRORS, OSError) as exc:
             raise self.translated(exc, begin, broken=True) from None
         driver = connection.connection.driver_connection
         try:
-            with connection:
-                if isinstance(driver, Connection):
-                    timeout_s = self.timeout_s(statement_timeout_s)
-                    self.bind(driver, timeout_s, until)
-                    connection.exec_driver_sql(*self.bounds(timeout_s))
+            with connection, writes_nothing(connection) if read_only else nullcontext():
                 self.answered()
                 yield connection
                 connection.commit()
         except DRIVER_ERRORS as exc:
             broken = isinstance(driver, Connection) and driver.closed
             raise self.translated(exc, begin, broken=broken) from None
+
+    def _opened(self, timeout_s: float | None, until: float | None, *, read_only: bool) -> sa.Connection:
+        """A connection in an open transaction; a kept one that died meanwhile is replaced, invisibly."""
+        while True:
+            connection = self.engine.connect()
+            driver = connection.connection.driver_connection
+            if not isinstance(driver, Connection):
+                return connection
+            if not driver.kept:
+                self.bind(driver, timeout_s, until)
+            try:
+                connection.exec_driver_sql(self.opening(timeout_s, read_only=read_only) + driver.styles)
+            except BaseException:
+                connection.close()
+                if driver.kept and driver.closed:
+                    continue
+                raise
+            self.bind(driver, timeout_s, until)
+            return connection
 
     @contextmanager
     def begin(self, *, statement_timeout_s: float | None = -1) -> Iterator[Session]:
@@ -212,22 +238,31 @@ class Database(Base):
                 raise
 
     def ask(self, question: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """question(connection, ...), asked once more, invisibly, when a pooled connection turns out to be dead.
+        """question(connection, ...), asked once more, invisibly, after what may pass: a connection cut, a lock.
 
-        Over within one connect and one statement timeout, whatever the server does: no second try after a deadline.
+        It can write nothing. Over within one connect and one statement timeout, whatever the server does: no second
+        try after a deadline.
         """
         timeout_s = self.limits.statement_timeout_s
         until = None if timeout_s is None else time.monotonic() + self.limits.connect_timeout_s + timeout_s + GRACE_S
-        try:
-            with self.connect(until=until) as connection:
+
+        def once() -> T:
+            with self.connect(until=until, read_only=True) as connection:
                 return question(connection, *args, **kwargs)
-        except TradekeepError as error:
-            passing = error.retryable and error.error_type in ("service", "transient")
+
+        def passing(error: TradekeepError) -> bool:
             late = error.kind in SILENT or (until is not None and time.monotonic() > until)
-            if not passing or late or error.kind == "transient.statement_timeout":
+            may_pass = error.retryable and error.error_type in ("service", "transient")
+            may_pass = may_pass and error.kind != "transient.statement_timeout"
+            return may_pass and not late and self.refusal() is None
+
+        try:
+            return once()
+        except TradekeepError as error:
+            if not passing(error):
                 raise
-        with self.connect(until=until) as connection:
-            return question(connection, *args, **kwargs)
+        time.sleep(READ_PAUSE_S)
+        return once()
 
     def ping(self, *, force: bool = False) -> float:
         """How long `SELECT 1` takes, in ms, a connection from the pool included. Raises TradekeepError."""

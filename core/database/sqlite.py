@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -40,3 +42,17 @@ def sqlite_engine(config: DatabaseConfig, *, read_only: bool, echo: bool = False
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+@contextmanager
+def writes_nothing(connection: sa.Connection) -> Iterator[None]:
+    """Take the right to write from a connection to SQLite while the block runs; PostgreSQL is told when it begins."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection) or driver.execute("PRAGMA query_only").fetchone()[0]:
+        yield
+        return
+    driver.execute("PRAGMA query_only = ON")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA query_only = OFF")

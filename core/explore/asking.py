@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -20,15 +19,11 @@ CHANGED = frozenset({"schema.missing_table", "schema.missing_column", "schema.mi
 def ask(db: Database, question: Callable[[sa.Connection], T], **options: Any) -> T:
     """question(connection) in a transaction that can write nothing; once more if the relation was not as thought."""
 
-    def reading(connection: sa.Connection) -> T:
-        with read_only(db, connection):
-            return question(connection)
-
     def once() -> T:
         if not options:
-            return db.ask(reading)
-        with db.connect(**options) as connection:
-            return reading(connection)
+            return db.ask(question)
+        with db.connect(read_only=True, **options) as connection:
+            return question(connection)
 
     try:
         return once()
@@ -37,19 +32,3 @@ def ask(db: Database, question: Callable[[sa.Connection], T], **options: Any) ->
             raise
     forget(db)
     return once()
-
-
-@contextmanager
-def read_only(db: Database, connection: sa.Connection) -> Iterator[None]:
-    """Take the right to write from this transaction, where the role has it."""
-    if db.read_only:
-        yield
-    elif db.backend == "sqlite":
-        connection.exec_driver_sql("PRAGMA query_only = ON")
-        try:
-            yield
-        finally:
-            connection.exec_driver_sql("PRAGMA query_only = OFF")
-    else:
-        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-        yield

@@ -37,12 +37,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Order:
-    """Terms that are asked for, then those that tell rows apart. unique: no two rows are equal in all of them."""
+    """Terms that are asked for, then those that tell rows apart. unique: no two rows are equal in all of them.
+
+    partitioned: whether the table is, so that a bound of the first term alone leaves out partitions.
+    """
 
     parts: tuple[Part, ...]
     unique: bool
     dialect: Dialect
     binding: str
+    partitioned: bool = False
 
     def sql(self, *, backward: bool) -> str:
         """ORDER BY's list; "" for no order."""
@@ -88,9 +92,12 @@ class Order:
             equal = "" if strict else "="
             if len(parts) == 1:
                 return Condition(f"{left} {comparison}{equal} {right}", tuple(given))
-            # The first term alone once more: partitions are left out by it, and not by the row's comparison.
-            bound = Condition(f"{parts[0].sql} {comparison}= {mark}", (given[0],))
-            return joined([bound, Condition(f"({left}) {comparison}{equal} ({right})", tuple(given))])
+            beyond = Condition(f"({left}) {comparison}{equal} ({right})", tuple(given))
+            if not self.partitioned:
+                return beyond
+            # The first term alone once more: partitions are left out by it, and not by the row's comparison. Elsewhere
+            # it would do harm: PostgreSQL starts a backward scan at this bound, before all rows that equal it.
+            return joined([Condition(f"{parts[0].sql} {comparison}= {mark}", (given[0],)), beyond])
         return self._step_by_step(parts, given, backward, strict, lead=start == 0)
 
     def _step_by_step(
@@ -141,7 +148,7 @@ def order_of(of: Relation, sorts: Sequence[Sort], dialect: Dialect) -> Order:
         parts.append(_place(of, descending, dialect))
         unique = True
     text = json.dumps([of.schema, of.name, [[sort.column, sort.descending] for sort in chosen]])
-    return Order(tuple(parts), unique, dialect, _hash(text))
+    return Order(tuple(parts), unique, dialect, _hash(text), of.kind == "partitioned table")
 
 
 def _part(of: Relation, sort: Sort, dialect: Dialect) -> Part:

@@ -61,8 +61,8 @@ def shared(shared_home: Path) -> Database:
 def test_every_table_has_rows(shared: Database) -> None:
     with shared.connect() as connection:
         empty = [t.name for t in Base.metadata.sorted_tables if not connection.execute(sa.select(t).limit(1)).all()]
-    assert not empty
-    assert len(Base.metadata.tables) == 34
+    assert empty == ["trading_rollup_marks"]  # the rollups are up to date
+    assert len(Base.metadata.tables) == 36
 
 
 def test_file_holds_what_the_models_would_write(made: Tables, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_file_holds_what_the_models_would_write(made: Tables, tmp_path: Path) ->
 def test_rows_obey_the_rules_of_postgresql(migrated: DatabaseConfig, made: Tables) -> None:
     database = Database(migrated)
     with database.connect(statement_timeout_s=None) as connection:
-        for table in Base.metadata.sorted_tables:
+        for table in [table for table in Base.metadata.sorted_tables if table.name in made]:
             rows = made[table.name]
             few = table.name in ("candles", "system_events", "portfolios")
             connection.execute(table.insert(), rows[:: len(rows) // 300 + 1] if few else rows)

@@ -1,11 +1,11 @@
-"""Retry and breaker, on a clock of our own."""
+"""The breaker, on a clock of our own."""
 
 from __future__ import annotations
 
 import pytest
 
 from core.errors import TradekeepError
-from core.resilience import LOGIN_TYPES, Breaker, retried
+from core.resilience import LOGIN_TYPES, Breaker
 
 REFUSED = TradekeepError("service.refused", host="h", port=1)
 
@@ -16,42 +16,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def test_what_may_pass_is_tried_again_with_growing_pauses() -> None:
-    calls, pauses = [], []
-
-    def call() -> str:
-        calls.append(1)
-        if len(calls) < 4:
-            raise REFUSED
-        return "there"
-
-    told: list[tuple[int, str]] = []
-
-    def on_wait(attempt: int, wait_s: float, error: TradekeepError) -> None:
-        told.append((attempt, error.kind))
-
-    result = retried(call, sleep=pauses.append, on_wait=on_wait)
-    assert result == "there"
-    assert told == [(1, "service.refused"), (2, "service.refused"), (3, "service.refused")]
-    assert 1 <= pauses[0] <= 1.25
-    assert 2 <= pauses[1] <= 2.25
-    assert 4 <= pauses[2] <= 4.25
-
-
-@pytest.mark.parametrize(("kind", "calls_expected"), [("service.refused", 5), ("config.no_database", 1)])
-def test_the_last_error_comes_out(kind: str, calls_expected: int) -> None:
-    calls = []
-
-    def call() -> None:
-        calls.append(1)
-        raise TradekeepError(kind)
-
-    with pytest.raises(TradekeepError) as caught:
-        retried(call, sleep=lambda seconds: None)
-    assert caught.value.kind == kind
-    assert len(calls) == calls_expected
 
 
 def test_the_breaker_opens_lets_one_try_and_closes() -> None:
