@@ -23,7 +23,15 @@ from core import private
 
 MASK = "***"
 SHORTEST_SECRET = 4
-_KEYS = r"(?:password|passwd|passphrase|passwort|pwd|secret|token|api[_-]?key)"
+# Passwords that everybody tries first, and words and numbers of ordinary texts: hiding them hides nothing, and a text
+# with holes where "postgres" stood says that this is the password. They are masked where a password stands.
+COMMON = frozenset({
+    "admin", "administrator", "changeme", "database", "default", "demo", "docker", "example", "guest", "local",
+    "localhost", "master", "owner", "pass", "passwd", "password", "postgres", "postgresql", "public", "root", "runtime",
+    "secret", "server", "test", "tester", "timescale", "tradekeep", "trader", "trading", "user", "username", "viewer",
+    "1234", "12345", "123456", "1234567", "12345678", "123456789", "1234567890", "0000", "1111", "5432",
+})  # fmt: skip
+_KEYS = r"(?:password|passwd|passphrase|passwort|pwd|_pass|secret|token|api[_-]?key)"
 _PATTERNS = (
     # scheme://user:password@host, the password up to the last @ of the word, for PostgreSQL's own of the line
     (re.compile(r"(?P<keep>\bpostgres\w*(?:\+\w+)?://[^\s:/@]*:)[^\n]*(?P<end>@)", re.I), rf"\g<keep>{MASK}\g<end>"),
@@ -70,11 +78,11 @@ def remember_secret(secret: str | None) -> None:
     """Have every later `redact` mask this secret in each form in which it may be written.
 
     Forms: raw, percent-encoded (wholly or in part, either case), escaped for JSON, Python, SQL, a shell or HTML,
-    and inside of base64. Secrets under four characters are too common to be masked wherever they occur; the
-    patterns mask those beside their key.
+    and inside of base64. Secrets under four characters and those of COMMON stand in many texts for something else;
+    the patterns mask them beside their key, in a URL and in a statement.
     """
     global _longest_first
-    if not secret or len(secret) < SHORTEST_SECRET or secret in _secrets:
+    if not secret or len(secret) < SHORTEST_SECRET or secret.casefold() in COMMON or secret in _secrets:
         return
     core = max(re.findall(r"[A-Za-z0-9]+", secret), key=len, default="")
     with _lock:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from core import envfile
 from core.commands import MODULES, app_for, env
+from core.database import Database
 from core.errors import KINDS, TradekeepError
 from core.settings import DatabaseConfig
 from tests.servers import Cluster
@@ -68,11 +69,11 @@ def test_setup_on_the_bundled_server_and_again(project: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert result["ok"] is True
     assert result["setup"]["verified"] is True
-    assert len(result["setup"]["schema"]["tables_created"]) == 34
+    assert len(result["setup"]["schema"]["tables_created"]) == 36
     before = (project / ".env.local").read_bytes()
     second = answer(run("setup", "--embedded", "--yes", "--json"))
     assert second["setup"]["created"] == []
-    assert len(second["setup"]["schema"]["tables_skipped"]) == 34
+    assert len(second["setup"]["schema"]["tables_skipped"]) == 36
     assert (project / ".env.local").read_bytes() == before
     for command in ("check", "verify", "test"):
         done = run(command, "--json")
@@ -83,6 +84,14 @@ def test_setup_on_the_bundled_server_and_again(project: Path) -> None:
         assert [text for text in times if len(text.partition(".")[2]) > 3] == []
     password = envfile.values(project / ".env.local")["DATABASE_URL"].split(":")[2].split("@")[0]  # type: ignore[union-attr]
     assert password not in first.stdout + first.stderr
+
+    assert run("server", "stop").returncode == 0
+    stopped, elsewhere = "service.bundled_stopped", "service.refused"
+    other = "postgresql://u:p@127.0.0.1:1/d"  # nobody listens there either, and it is not the bundled server
+    assert answer(run("test", "--json"))["test"]["error"]["kind"] == stopped
+    assert answer(run("test", "--json", "--url", other))["test"]["error"]["kind"] == elsewhere
+    assert answer(run("check", "--json"))["error"]["error_code"] == KINDS[stopped].code
+    assert answer(run("setup", "--json", "--yes", "--url", other))["error"]["error_code"] == KINDS[elsewhere].code
 
 
 def test_setup_on_a_server_reads_the_password_from_standard_input(project: Path, own_cluster: Cluster) -> None:
@@ -187,8 +196,16 @@ def test_migrate_up_status_sql_down(project: Path, pg_database: DatabaseConfig) 
     unready = run("check", "--json")
     assert unready.returncode == 1
     assert answer(unready)["check"]["schema"]["migration_needed"] is True
-    assert len(answer(run("migrate", "--json"))["migrate"]["tables_created"]) == 34
+    assert len(answer(run("migrate", "--json"))["migrate"]["tables_created"]) == 36
     assert answer(run("migrate", "--status", "--json"))["migrate"]["migration_needed"] is False
+    owner = Database(pg_database)
+    with owner.connect() as connection:
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+    owner.dispose()
+    refused = answer(run("migrate", "--json"))["error"]
+    assert refused["error_code"] == KINDS["schema.unmanaged"].code
+    newest = answer(run("migrate", "--stamp", "--json"))["migrate"]
+    assert newest["current_version"] == newest["expected_version"]
     assert run("migrate", "--down", "--to", "base").returncode == 1
     down = answer(run("migrate", "--down", "--to", "base", "--yes", "--json"))
     assert down["migrate"]["current_version"] is None
@@ -204,7 +221,7 @@ def test_results_in_words_are_on_stdout_and_nothing_else(project: Path, migrated
     verify = run("verify")
     assert "✓ " in verify.stdout
     again = run("migrate")
-    assert again.stdout.startswith("0 tables created, 34 already there")
+    assert again.stdout.startswith("0 tables created, 36 already there")
     for done in (check, verify, again):
         assert done.stdout.endswith(("OK\n", "Not OK: see above.\n"))
         assert done.stderr == ""

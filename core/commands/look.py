@@ -10,7 +10,7 @@ from core.database import Databases
 from core.format import duration
 from core.schema import migrate as migrations
 from core.settings import Settings
-from core.setup import diagnose, verify
+from core.setup import bundled, diagnose, verify
 from core.terminal import Terminal
 
 
@@ -19,7 +19,8 @@ def connection_test(url: Url = None, stdin: Stdin = False, project: Project = No
     """Test a connection step by step: the configured one, or --url."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        result = diagnose.diagnose(login(url, stdin, settings, terminal))
+        config = login(url, stdin, settings, terminal)
+        result = bundled.tested(diagnose.diagnose(config), config, settings.home)
         terminal.connection(result)
         terminal.verdict(result.success)
         return result.success, result.model_dump(mode="json")
@@ -62,12 +63,12 @@ def check(project: Project = None, as_json: Json = False) -> None:
 
 @app.command(name="verify")
 def verify_command(project: Project = None, as_json: Json = False) -> None:
-    """Prove that the database works: every table written, read back and rolled back."""
+    """Prove that the database works: every table written, read back and rolled back, and every coin being saved."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         databases = Databases.from_settings(settings)
         try:
-            lines = verify.verify(databases, progress=terminal)
+            lines = verify.verify(databases, tracked=settings.tracked_symbols, progress=terminal)
         finally:
             databases.dispose()
         terminal.verifications(lines)

@@ -16,11 +16,13 @@ from core.terminal import Terminal
 
 @app.command()
 def migrate(
-    to: Annotated[str, typer.Option(help="The revision to reach.")] = "head",
+    to: Annotated[str | None, typer.Option(help="The revision to reach; by default head.")] = None,
     status: Annotated[bool, switch("--status", says="Only say where the schema is.")] = False,
     sql: Annotated[bool, switch("--sql", says="Only print the SQL.")] = False,
     down: Annotated[bool, switch("--down", says="Go down to --to; rows of dropped tables are lost.")] = False,
-    stamp: Annotated[bool, switch("--stamp", says="Only note that the database is at --to.")] = False,
+    stamp: Annotated[
+        bool, switch("--stamp", says="Only note that the database is at --to, by default what its tables match.")
+    ] = False,
     yes: Annotated[bool, switch("--yes", "-y", says="Do not ask before going down.")] = False,
     project: Project = None,
     as_json: Json = False,
@@ -34,17 +36,17 @@ def migrate(
             if status:
                 pass
             elif sql:
-                text = migrations.sql(owner, to)
+                text = migrations.sql(owner, to or "head")
                 terminal.out(text)
                 return True, text
             elif down:
                 if not yes:
                     raise TradekeepError("config.not_confirmed")
-                migrations.downgrade(owner, to)
+                migrations.downgrade(owner, to or "head")
             elif stamp:
-                migrations.stamp(owner, to)
+                migrations.stamp(owner, to or migrations.MATCHING)
             else:
-                made = migrations.upgrade(owner, to, progress=terminal, lock_wait_s=settings.init_timeout_s)
+                made = migrations.upgrade(owner, to or "head", progress=terminal, lock_wait_s=settings.init_timeout_s)
                 terminal.line(f"{len(made.tables_created)} tables created, {len(made.tables_skipped)} already there")
                 terminal.verdict(made.success)
                 return made.success, made.model_dump(mode="json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -62,17 +62,20 @@ def repairs(connection: Connection) -> list[Repair]:
     ]
     if connection.dialect.name != "postgresql":
         return found
-    there = set(connection.scalars(text(_NAMES)))
+    there = {(table, name): holds for table, name, holds in connection.execute(text(_NAMES))}
     for kinds in ((PrimaryKeyConstraint, UniqueConstraint, CheckConstraint), (Index,), (ForeignKeyConstraint,)):
         found += [repair for table in tables for repair in _rules(connection, table, kinds, there)]
     return found
 
 
+# Of each table, not of the schema: a copy (LIKE ... INCLUDING ALL) has rules of the same names.
 _NAMES = """
-    SELECT conname FROM pg_constraint WHERE connamespace = current_schema()::regnamespace AND convalidated
-    UNION ALL
-    SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-    WHERE c.relnamespace = current_schema()::regnamespace AND i.indisvalid
+    SELECT t.relname, found.name, bool_and(found.holds) FROM (
+        SELECT conrelid AS of, conname AS name, convalidated AS holds FROM pg_constraint
+        UNION ALL
+        SELECT i.indrelid, c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    ) found JOIN pg_class t ON t.oid = found.of
+    WHERE t.relnamespace = current_schema()::regnamespace GROUP BY 1, 2
 """
 
 
@@ -112,7 +115,10 @@ def _column(connection: Connection, table: Table, column: Column[object]) -> Rep
 
 
 def _rules(
-    connection: Connection, table: Table, kinds: tuple[type[Constraint] | type[Index], ...], there: set[str]
+    connection: Connection,
+    table: Table,
+    kinds: tuple[type[Constraint] | type[Index], ...],
+    there: Mapping[tuple[str, str], bool],
 ) -> Iterator[Repair]:
     every: list[Constraint | Index] = [*table.constraints, *table.indexes]
     chosen = [rule for rule in every if isinstance(rule, kinds)]
@@ -120,11 +126,21 @@ def _rules(
         if not _meant(rule, connection):
             continue
         name = _name(connection, rule)
-        if name in there:
+        holds = there.get((table.name, name))
+        if holds:
             continue
         # Not isolated: else the rule would be left out of its table for the rest of the process.
         again = CreateIndex(rule) if isinstance(rule, Index) else AddConstraint(rule, isolate_from_table=False)
-        yield Repair(table.name, name, (again,))
+        # One that is there and does not hold (NOT VALID, or cut off in its making) gives way to a new one.
+        gone = () if holds is None else (_dropped(connection, table, name, isinstance(rule, Index)),)
+        yield Repair(table.name, name, (*gone, again))
+
+
+def _dropped(connection: Connection, table: Table, name: str, index: bool) -> str:
+    preparer = connection.dialect.identifier_preparer
+    if index:
+        return f"DROP INDEX {preparer.quote(name)}"
+    return f"ALTER TABLE {preparer.format_table(table)} DROP CONSTRAINT {preparer.quote(name)}"
 
 
 def _meant(rule: Constraint | Index, connection: Connection) -> bool:

@@ -28,6 +28,7 @@ from core.schema.present import VERSION_TABLE
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 RENDER_WAIT_S = 5.0
+MATCHING = "matching"  # the revision that the tables match
 _CREATE_TABLE = re.compile(r'^\s*CREATE TABLE "?(\w+)"?', re.IGNORECASE | re.MULTILINE)
 
 
@@ -43,7 +44,8 @@ class Revision(BaseModel):
 class SchemaVersion(BaseModel):
     """Where a database stands. compatible: this installation knows its revision (or it has none yet).
 
-    pending: what upgrade would run, oldest first. unmanaged: our tables in a database without a revision.
+    pending: what upgrade would run, oldest first. unmanaged: our tables in a database without a revision; matching:
+    the revision that they match, None where they match none (`stamp` records it).
     missing: tables that should be there at the newest revision, which is recorded, and are not; incomplete: table ->
     columns that are not. An upgrade makes both again, as far as the rows that are there allow it.
     """
@@ -55,6 +57,7 @@ class SchemaVersion(BaseModel):
     migration_needed: bool
     pending: list[Revision] = []
     unmanaged: list[str] = []
+    matching: str | None = None
     missing: list[str] = []
     incomplete: dict[str, list[str]] = {}
 
@@ -105,6 +108,7 @@ def _status(connection: Connection) -> SchemaVersion:
         migration_needed=bool(pending or missing or incomplete),
         pending=pending,
         unmanaged=ours if current is None else [],
+        matching=_matching(connection, ours) if current is None and ours else None,
         missing=missing,
         incomplete=incomplete,
     )
@@ -198,13 +202,21 @@ def downgrade(db: Database, to: str, *, lock_wait_s: float | None = None) -> Sch
 def stamp(db: Database, to: str, *, lock_wait_s: float | None = None) -> SchemaVersion:
     """Record that the tables match revision `to`, without running anything. Gives the new status.
 
-    Raises schema.busy, schema.revision, transient.lock.
+    to: "matching" is the one that they match, by comparison. Raises schema.busy, schema.revision, transient.lock,
+    schema.unmanaged where they match none.
     """
 
     def act(connection: Connection) -> SchemaVersion:
-        current, _ours = _found(connection)
-        target = _resolved(to, current if current in _order() else None)
+        current, ours = _found(connection)
+        found = _matching(connection, ours) if to == MATCHING else to
+        if found is None:
+            lacking = ", ".join([table for table in expected_tables() if table not in ours][:5])
+            message = f"The tables match no revision; not there: {lacking or 'some of their columns'}."
+            raise TradekeepError("schema.unmanaged", message, database=db.config.database)
+        target = _resolved(found, current if current in _order() else None)
         _alembic(command.stamp, target or "base", connection, purge=True)
+        if connection.dialect.name == "postgresql":  # the table of the revision may be a new one
+            grants.apply_derived(connection)
         return _status(connection)
 
     return alone.run(db, act, lock_wait_s)
@@ -270,6 +282,15 @@ def _found(connection: Connection) -> tuple[str | None, list[str]]:
         return None, ours
     recorded = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars().all()  # noqa: S608  # a constant
     return ", ".join(sorted(recorded)) or None, ours
+
+
+def _matching(connection: Connection, ours: list[str]) -> str | None:
+    """The newest revision of which every table is there and none of a later one; at the newest every column, too."""
+    for revision in reversed(_order()):
+        made = set(_tables_of(_preview(connection.dialect.name, None, revision))) & set(expected_tables())
+        if made == set(ours) and not (revision == _order()[-1] and present.lacking(connection)):
+            return revision
+    return None
 
 
 def _accept(db: Database, current: str | None, ours: list[str]) -> None:

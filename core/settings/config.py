@@ -125,8 +125,10 @@ class DatabaseConfig(BaseModel):
             raise TradekeepError(
                 "config.connection_string", f'"{doubled[0]}" belongs into its own field, not into options.'
             )
+        names = set() if self.misplaced else {self.user, self.database, self.host}
         for secret in self._secrets():
-            remember_secret(secret)
+            if secret not in names:  # a role's name is no secret where it is its password too; masked, it would be told
+                remember_secret(secret)
         return self
 
     def _texts(self) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from core.errors import TradekeepError
 from core.log import remember_secret
@@ -38,12 +39,16 @@ _NAMES = {
     "rootcertificate": "sslrootcert", "applicationname": "application_name", "service": "service",
     "searchpath": "search_path", "timeout": "", "url": "", "engine": "", "adapter": "", "encoding": "",
 }  # fmt: skip
+# What libpq knows, its own default first.
+TLS_MODES = ("prefer", "require", "verify-ca", "verify-full", "allow", "disable")
 # Npgsql's words for sslmode are libpq's in other letters. Source: Npgsql manual, "Connection string parameters".
 _SSL = {"verifyca": "verify-ca", "verifyfull": "verify-full"}
 _ADO = re.compile(r"\s*(?:Driver|Host|Server|Data Source|User|Password|Port|Database|UID|DSN)[^=;]*=[^;]*;", re.I)
 _ADO_PAIR = re.compile(
     r"""\s*(?P<key>[^=;]+?)\s*=\s*(?P<value>"(?:[^"]|"")*"|'(?:[^']|'')*'|\{[^}]*\}|[^;]*)\s*(?:;|$)"""
 )
+# After the scheme's colon: a password up to the last @ of the URL.
+_RAW_PASSWORD = re.compile(r"(?P<before>//[^:/@?]*:)(?P<password>.+)(?P<after>@[^@]*)", re.S)
 LEAST_PARTS = 2
 
 
@@ -69,7 +74,15 @@ def read_pasted(text: str) -> Pasted:
     plain = _unwrapped(text.translate(_INVISIBLE))
     if not plain:
         raise refusal("There is nothing to fill in: the field is empty.")
-    return _without_placeholder(_read(plain))
+    found = _read(plain)
+    if found.config.misplaced:  # shown in the form's fields, it would be a piece of the password on the page
+        raise refusal(
+            "Host, port or database cannot be right: often the password has a @ or a / that was not written as %40 "
+            "or %2F."
+        )
+    if found.config.options.get("sslmode", "prefer") not in TLS_MODES:
+        raise refusal(f"sslmode has a value that PostgreSQL does not know; it knows {', '.join(TLS_MODES)}.")
+    return _without_placeholder(found)
 
 
 def _read(plain: str) -> Pasted:
@@ -119,8 +132,16 @@ def _url(text: str) -> Pasted | None:
     scheme, colon, rest = url.partition(":")
     lower = scheme.lower()
     scheme = "postgresql" if lower in _ALIASES else lower
-    notes = ("The scheme was read as postgresql://.",) if scheme != lower or lower != url[: len(lower)] else ()
-    return Pasted(parse_connection(f"{scheme}{colon}{rest}"), notes)
+    notes: tuple[str, ...] = (
+        ("The scheme was read as postgresql://.",) if scheme != lower or lower != url[: len(lower)] else ()
+    )
+    config = parse_connection(f"{scheme}{colon}{rest}")
+    whole = _RAW_PASSWORD.fullmatch(rest) if config.misplaced or config.host.startswith("@") else None
+    if whole:
+        password = quote(whole["password"], safe="%")  # what is written as %XX already stays
+        config = parse_connection(f"{scheme}:{whole['before']}{password}{whole['after']}")
+        notes += ("The password was read up to the last @; its special characters were taken as they stand.",)
+    return Pasted(config, notes)
 
 
 def _ado(text: str) -> Pasted | None:

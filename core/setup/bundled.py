@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import embedded
 from core.errors import TradekeepError
 from core.settings import DatabaseConfig
 from core.settings.config import loopback
+
+if TYPE_CHECKING:
+    from core.setup.diagnose import ConnectionResult
 
 # These say already what is the matter and that it passes, or that another program has the port.
 _TELLING = frozenset(
@@ -35,9 +38,25 @@ def concerning(error: TradekeepError, config: DatabaseConfig, home: Path) -> Tra
     """The error, or service.bundled_stopped where it says that the home's bundled server cannot be reached."""
     if error.error_type not in ("service", "network") or error.kind in _TELLING or ".bundled_" in error.kind:
         return error
+    theirs = {name: error.facts.get(name) for name in ("host", "port")}
+    if any(fact is not None and str(fact) != str(getattr(config, name)) for name, fact in theirs.items()):
+        return error  # it is about another server than the configured one
     found = behind(config, home)
     if found is None:
         return error
     facts: dict[str, Any] = {"host": config.host, "port": config.port, "log": str(found.log_dir)}
     details = "\n".join(text for text in (error.message, error.details, found.reason) if text)
     return TradekeepError("service.bundled_stopped", details=details, **facts)
+
+
+def tested(result: ConnectionResult, config: DatabaseConfig, home: Path) -> ConnectionResult:
+    """The result of a connection test, its error as `concerning` tells it."""
+    if not result.error:
+        return result
+    info = result.error
+    error = TradekeepError(info["kind"], info["message"], details=info["details"], **info["facts"])
+    found = concerning(error, config, home)
+    if found is error:
+        return result
+    changes = {"error_type": found.error_type, "error_message": found.message, "suggested_fix": found.suggested_fix}
+    return result.model_copy(update=changes | {"error": found.diagnostic_info()})

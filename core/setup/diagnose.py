@@ -152,6 +152,8 @@ class _Run:
         name = _STEP_OF_KIND.get(error.kind) or _STEP_OF_TYPE.get(error.error_type, "login")
         if error.kind.startswith("network.") and "resolve" not in self.steps:
             name = "resolve"
+        if "login" in self.steps and STEPS.index(name) <= STEPS.index("login"):
+            name = "database"  # the server let us in, and fell silent or went away after that
         later = STEPS[STEPS.index(name) :]
         for done in later:
             self.steps.pop(done, None)

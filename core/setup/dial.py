@@ -86,6 +86,12 @@ class Stages:
         return any(status not in self._CLOSED for status, _ in self.seen)
 
     @property
+    def in_tls(self) -> bool:
+        """Whether the negotiation of TLS is where it ended."""
+        last = [status for status, _ in self.seen if status not in self._CLOSED][-1:]
+        return last == [pq.ConnStatus.SSL_STARTUP]
+
+    @property
     def tcp_ms(self) -> float:
         """Until the server took the connection."""
         first = (at for status, at in self.seen if status not in self._CLOSED)
@@ -264,7 +270,8 @@ def _told(place: Place, stages: Stages, text: str, refused: Refused | None) -> R
     elif refused.opened:
         kind = any(sign in text for sign in NOT_THE_KIND)
         passing = any(sign in text for sign in PASSING)
-        message = "not of the wanted kind" if kind else "not ready yet" if passing else "answers, but refused us"
+        after = "takes connections; TLS failed" if stages.in_tls else "takes connections; signing in failed"
+        message = "not of the wanted kind" if kind else "not ready yet" if passing else after
         message = "takes connections, then silent" if isinstance(refused.cause, TimeoutError) else message
     elif isinstance(refused.cause, TimeoutError):
         message = "no answer in time"

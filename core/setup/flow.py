@@ -13,7 +13,7 @@ from core.errors import TradekeepError
 from core.settings import DatabaseConfig
 from core.setup.diagnose import ConnectionResult
 from core.setup.provision import Provisioned
-from core.setup.verify import Verification, passed
+from core.setup.verify import Verification, database_passed
 
 STEPS = (
     ("server", "Server"),
@@ -122,7 +122,7 @@ class Draft:
         """Keep the verification with its time."""
         self.verifications, self.verified_at = lines, time.time()
         if self.way == "server":  # the local way notes its own steps
-            self.note("verify", "done" if passed(lines) else "failed")
+            self.note("verify", "done" if database_passed(lines) else "failed")
 
     def settle(self) -> None:
         """The logins stand in the files: keep labels only."""
@@ -232,7 +232,7 @@ def steps(of: Draft, configured: DatabaseConfig | None, *, connected: bool, sche
         "roles": bool(of.made_database) or (real is not None and connected),
         "config": of.written or real is not None,
         "schema": bool(real) and connected and schema_ready,
-        "verify": passed(of.verifications),
+        "verify": database_passed(of.verifications),
     }
     present = of.at or next((name for name in NAMES if not done[name]), "")
     summaries = _summaries(of, real)

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from core.database import Connection
+from core.errors import TradekeepError
 from core.probe import reach
 from core.settings import DatabaseConfig
 
@@ -51,6 +52,16 @@ def pooler(connection: Connection, server_pid: int, config: DatabaseConfig, *, s
         name, why = name or "PgBouncer", f"{why}; it refuses unknown parameters in PgBouncer's words"
     mode, sign = _mode(connection, config, min(1.0, seconds))
     return Pooler(name or "a pooler", mode, f"{why}; {sign}" if sign else why)
+
+
+def check_direct(connection: Connection) -> None:
+    """Raise config.pooler where not the server itself is on the other side.
+
+    A lock or a setting of the session would stay behind on a connection that others get, and the pooler may not
+    know the passwords that are made.
+    """
+    if connection.pgconn.backend_pid != _first(connection, "SELECT pg_catalog.pg_backend_pid()"):
+        raise TradekeepError("config.pooler", port=connection.info.port, host=connection.info.host)
 
 
 def _mode(connection: Connection, config: DatabaseConfig, seconds: float) -> tuple[str, str]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
@@ -16,18 +14,21 @@ from core import embedded
 from core.database import Connection, Database, session
 from core.errors import TradekeepError
 from core.log import remember_secret
+from core.probe import probe
 from core.progress import Report, silent
 from core.schema import alone as alone_in_schema
 from core.schema import grants, migrate
 from core.settings import DatabaseConfig
-from core.settings.config import loopback
+from core.settings.config import loopback, this_machine
+from core.setup.administration import administering, alone, alone_inside
 from core.setup.privileges import close_public, grant_rights, leave_roles, monitor
 
-LOCK = 7_220_318_450_011  # of provisioning, on the whole server
-LOCK_DATABASE = "postgres"  # advisory locks hold within one database, so everybody takes it in the same one
 LONGEST_NAME = 63 - len("_viewer")
 SYSTEM_DATABASES = frozenset({"postgres", "template0", "template1"})
 RESERVED_NAMES = frozenset({"public", "none", "current_user", "session_user", "current_role", "user"})
+LOOPBACK = frozenset({"*", "localhost", "127.0.0.1", "0.0.0.0", "::1", "::"})  # noqa: S104  # compared, binds none
+# What says of a password that it is not the role's; other refusals (a rule of the server) say nothing about it.
+WRONG = frozenset({"auth.password", "auth.no_password", "auth.role_missing", "auth.role_no_login"})
 ATTRIBUTES = ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
 # How to reach the server; what else an administrator's login carries (client keys, names) is not the bots'.
 CARRIED = frozenset({
@@ -104,10 +105,11 @@ def _broken_rule(database: str) -> str:
 def plan(admin: DatabaseConfig, *, database: str = "trading", known: Sequence[DatabaseConfig] = ()) -> list[Action]:
     """What provision would do, without doing it. Raises what provision raises before it changes anything."""
     names = role_names(database)
-    with session(admin) as connection:
+    with administering(admin) as connection:
         _check_rights(connection, names)
         _check_database(connection, admin, database, names)
-        logins = [_login(connection, admin, name, database, known) for name in names]
+        reached = _reached(connection, admin, database, names)
+        logins = [_login(connection, reached, name, database, known) for name in names]
         exists = _database_owner(connection, database) is not None
     actions = [action for login in logins for action in _actions(login)]
     if not exists:
@@ -147,14 +149,15 @@ def provision(
     prepare: called with what the logins will be before anything is changed, so that the files that will hold them
     can be written beside the old ones first; what it raises ends the call with nothing changed. bundled: whether
     this is Tradekeep's own server (None: found out), where nobody has any business in the other databases.
-    Raises permission.provision, config.database_name, config.own_login, schema.foreign_database,
+    Raises permission.provision, config.database_name, config.pooler, config.own_login, schema.foreign_database,
     schema.provisioning_busy.
     """
     names = role_names(database)
-    with alone(admin), alone_inside(admin.replace(database=database)), session(admin) as connection:
+    with alone(admin), alone_inside(admin.replace(database=database)), administering(admin) as connection:
         _check_rights(connection, names)
         _check_database(connection, admin, database, names)
-        logins = [_login(connection, admin, name, database, known) for name in names]
+        reached = _reached(connection, admin, database, names)
+        logins = [_login(connection, reached, name, database, known) for name in names]
         owner, runtime, viewer = (login.config for login in logins)
         made = Provisioned(owner, runtime, viewer)
         if prepare is not None:
@@ -165,7 +168,7 @@ def provision(
         progress(3, 6, f"Database {database}")
         _database(connection, made, database, names[0])
         progress(4, 6, "Rights")
-        with session(admin.replace(database=database)) as inside:
+        with administering(admin.replace(database=database)) as inside:
             made.warnings.extend(close_public(inside, database, names))
             made.warnings.extend(leave_roles(inside, names))
             grant_rights(inside, database, *names)
@@ -186,7 +189,7 @@ def adopt(login: DatabaseConfig) -> Provisioned:
 
     Some providers give just the database postgres, to a login that is no superuser; a superuser has the choice.
     Raises what the login raises; config.database_name for a superuser in one of PostgreSQL's own databases;
-    schema.unmanaged where tables with our names are somebody else's.
+    schema.unmanaged where tables with our names match no revision: they are somebody else's.
     """
     name = login.database or login.user
     database = Database(login)
@@ -197,50 +200,9 @@ def adopt(login: DatabaseConfig) -> Provisioned:
         found = migrate.status(database)
     finally:
         database.dispose()
-    if found.unmanaged:
+    if found.unmanaged and not found.matching:
         raise TradekeepError("schema.unmanaged", database=login.database)
     return Provisioned(login, login, login, kept=[f"login {login.user}"])
-
-
-@contextmanager
-def alone(admin: DatabaseConfig) -> Iterator[None]:
-    """Hold the server's lock of provisioning. Raises schema.provisioning_busy after 30 s."""
-    with ExitStack() as stack:
-        try:
-            connection = stack.enter_context(session(admin.replace(database=LOCK_DATABASE)))
-        except TradekeepError as error:
-            if error.error_type not in ("schema", "permission", "config"):
-                raise
-            connection = stack.enter_context(session(admin))  # there is no such database, or it is closed to this login
-        _lock(connection)
-        yield
-
-
-@contextmanager
-def alone_inside(login: DatabaseConfig) -> Iterator[None]:
-    """Hold the same lock within one database: an owner, who may not enter the other one, can take it there.
-
-    Where the database does not exist, or the login may not do that, the block runs without it.
-    Raises schema.provisioning_busy after 30 s.
-    """
-    with ExitStack() as stack:
-        try:
-            _lock(stack.enter_context(session(login)))
-        except psycopg.errors.InsufficientPrivilege:
-            pass
-        except TradekeepError as error:
-            if error.error_type not in ("auth", "schema", "permission") or error.kind == "schema.provisioning_busy":
-                raise
-        yield
-
-
-def _lock(connection: Connection) -> None:
-    connection.execute("SELECT set_config('lock_timeout', '30s', false)")
-    connection.deadline_s = 40.0
-    try:
-        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-    except psycopg.errors.LockNotAvailable:
-        raise TradekeepError("schema.provisioning_busy") from None
 
 
 def _check_rights(connection: Connection, names: Sequence[str]) -> None:
@@ -271,10 +233,29 @@ def _check_database(connection: Connection, admin: DatabaseConfig, database: str
     """Refuse a database that holds somebody else's tables: taking it over could lock them out."""
     if _database_owner(connection, database) in (None, names[0]):
         return
-    with session(admin.replace(database=database)) as inside:
+    with administering(admin.replace(database=database)) as inside:
         row = inside.execute(_FOREIGN_TABLES, (names[0],)).fetchone()
     if row and row[0]:
         raise TradekeepError("schema.foreign_database", database=database, owner=names[0], tables=row[0])
+
+
+def _reached(connection: Connection, admin: DatabaseConfig, database: str, names: Sequence[str]) -> DatabaseConfig:
+    """The way to the server that the three roles take: the administrator's, unless no password lets in there.
+
+    Through a socket many servers ask the system who somebody is (peer): the roles' passwords count over TCP only.
+    Raises auth.peer where the server does not listen there.
+    """
+    folder, port = connection.info.host, connection.info.port
+    if not folder.startswith(("/", "@")) or probe(folder, port, user=names[1], database=database).auth_method:
+        return admin
+    (listening,) = connection.execute("SELECT current_setting('listen_addresses')").fetchone() or ("",)
+    if {one.strip() for one in listening.split(",")} & LOOPBACK:
+        return admin.replace(host="localhost", port=port)
+    message = (
+        f"Through the socket in {folder} the server asks the system who somebody is, so that the passwords of the "
+        "three roles would count for nothing, and it does not listen at localhost."
+    )
+    raise TradekeepError("auth.peer", message, user=names[1], host=folder, port=port)
 
 
 def _login(
@@ -288,6 +269,7 @@ def _login(
     ).fetchone()
     options = {key: value for key, value in admin.options.items() if key in CARRIED}
     config = admin.replace(user=name, database=database, options=options)
+    _check_admitted(config)
     if row is None:
         return _Login(_generated(config), exists=False, works=False)
     loses = tuple(word for word, has in zip(ATTRIBUTES, row[:5], strict=True) if has)
@@ -295,6 +277,19 @@ def _login(
         if works(config.replace(password=password)):
             return _Login(config.replace(password=password), True, True, loses, row[5])
     return _Login(_generated(config), True, False, loses, row[5])
+
+
+def _check_admitted(config: DatabaseConfig) -> None:
+    """Raise auth.pg_hba where a rule of the server keeps the role out: a new password would be changed for nothing."""
+    if "," in config.host or "service" in config.options:
+        return
+    place, port = config.options.get("hostaddr") or config.host or "localhost", config.port or 5432
+    mode = config.options.get("sslmode", "prefer")
+    for tls in (True, False) if mode in ("prefer", "allow") else (mode != "disable",):
+        answer = probe(place, port, user=config.user, database=config.database, tls=tls)
+        if answer.routine != "ClientAuthentication":
+            return
+    raise TradekeepError("auth.pg_hba", answer.message, user=config.user, database=config.database, host=place)
 
 
 def _generated(config: DatabaseConfig) -> DatabaseConfig:
@@ -307,8 +302,7 @@ def _known_passwords(known: Sequence[DatabaseConfig], admin: DatabaseConfig, nam
     """Passwords that the files hold for this role on this very server, however they write its address."""
 
     def place(config: DatabaseConfig) -> tuple[str, int]:
-        here = not config.host or loopback(config.host)
-        return ("loopback" if here else config.host), config.port or 5432
+        return ("here" if this_machine(config.host) else config.host), config.port or 5432
 
     found = [c.password for c in known if c.user == name and place(c) == place(admin) and c.password is not None]
     return list({password.get_secret_value(): password for password in found}.values())
@@ -320,7 +314,7 @@ def works(config: DatabaseConfig) -> bool:
         with session(config):
             return True
     except TradekeepError as error:
-        if error.error_type == "auth":
+        if error.kind in WRONG:
             return False
         if error.error_type in ("schema", "permission"):  # signed in, only the database is missing or closed
             return True
@@ -335,7 +329,9 @@ def _role(connection: Connection, made: Provisioned, login: _Login) -> None:
         verifier = connection.pgconn.encrypt_password(password.encode(), login.name.encode(), b"scram-sha-256").decode()
         remember_secret(verifier)
         verb = sql.SQL("ALTER" if login.exists else "CREATE")
-        statement = sql.SQL("{} ROLE {} WITH LOGIN PASSWORD {}").format(verb, identifier, sql.Literal(verifier))
+        statement = sql.SQL("{} ROLE {} WITH LOGIN PASSWORD {} VALID UNTIL 'infinity'").format(
+            verb, identifier, sql.Literal(verifier)
+        )
         connection.execute(statement)
         made.created.append(f"password of role {login.name}" if login.exists else f"role {login.name}")
     else:

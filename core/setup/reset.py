@@ -129,7 +129,7 @@ def _debian(place: Installation, role: str, port: int) -> Guide:
 
 
 def _linux(place: Installation, role: str, port: int) -> Guide:
-    setting = _as(place.account, _psql(place, port, role))
+    setting = _as(place.account, _psql(place, port, role, host=place.socket_dir))
     if place.data_dir:
         program = f"{place.programs}/pg_ctl" if place.programs else "pg_ctl"
         reload = _as(place.account, f"{shlex.quote(program)} reload -D {shlex.quote(place.data_dir)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, LiteralString
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,10 +36,12 @@ def quoted(name: str) -> str:
 
 
 # What the role may do with Tradekeep's tables and sequences that exist in schema public. Rows: name, a letter for
-# each right: r where any column may be read, a insert, w update, d delete, U usage; owner; has the owner's rights.
-ON_TABLES = """SELECT c.relname::text, CASE WHEN c.relkind = 'S'
+# each right: r select, a insert, w update, d delete, U usage; owner; has the owner's rights. Parameters: the tables of
+# which a column is enough for r (to look at columns is slow), and all tables and sequences.
+ON_TABLES: LiteralString = """SELECT c.relname::text, CASE WHEN c.relkind = 'S'
       THEN CASE WHEN has_sequence_privilege(c.oid, 'USAGE') THEN 'U' ELSE '' END
-      ELSE concat(CASE WHEN has_any_column_privilege(c.oid, 'SELECT') THEN 'r' END,
+      ELSE concat(CASE WHEN has_table_privilege(c.oid, 'SELECT')
+                    OR c.relname = ANY(%s) AND has_any_column_privilege(c.oid, 'SELECT') THEN 'r' END,
                   CASE WHEN has_table_privilege(c.oid, 'INSERT') THEN 'a' END,
                   CASE WHEN has_table_privilege(c.oid, 'UPDATE') THEN 'w' END,
                   CASE WHEN has_table_privilege(c.oid, 'DELETE') THEN 'd' END) END,
@@ -53,6 +55,16 @@ def own_names() -> list[str]:
     """Tradekeep's tables and their sequences."""
     names = [table.name for table in Base.metadata.sorted_tables]
     return names + [f"{name}_id_seq" for name in names]
+
+
+def of_superuser() -> list[tuple[str, str, str, bool]]:
+    """What ON_TABLES would tell a superuser of each table, without the owner: nobody needs to ask."""
+    return [(name, _LETTERS["USAGE"] if name.endswith("_id_seq") else "rawd", "", True) for name in own_names()]
+
+
+def secret_names() -> list[str]:
+    """Tradekeep's tables that have columns which nobody but the owner and the runtime role reads."""
+    return sorted(_special()[0])
 
 
 def matrix(row: dict[str, Any]) -> list[Privilege]:
@@ -105,6 +117,7 @@ def _on_tables(rows: list[tuple[str, str, str, bool]], role: str) -> list[Privil
             role=OWNER,
         )
         for owner, member in sorted(owners.items())
+        if owner
     ]
 
 

@@ -20,7 +20,7 @@ from core.progress import Report, silent
 from core.settings import DatabaseConfig, Settings, load_settings, parse_connection
 from core.settings.settings import ENVIRONMENT
 from core.settings.variables import VARIABLES
-from core.setup import bundled, provision, wizard
+from core.setup import administration, bundled, provision, wizard
 from core.setup.wizard import NEXT
 
 ROLES = ("owner", "runtime", "viewer")
@@ -156,8 +156,8 @@ def _means(text: str, config: DatabaseConfig) -> bool:
 def _lock(current: Settings, admin: DatabaseConfig | None) -> AbstractContextManager[None]:
     """Nobody provisions meanwhile; where no role may take the server's lock, the project's own must do."""
     if admin is not None:
-        return provision.alone(admin)
-    return provision.alone_inside(current.owner) if current.owner else nullcontext()
+        return administration.alone(admin)
+    return administration.alone_inside(current.owner) if current.owner else nullcontext()
 
 
 def _recovered(settings: Settings, login: _Login) -> bool:

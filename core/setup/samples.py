@@ -105,6 +105,12 @@ SAMPLES: dict[str, Callable[[Parent], Values]] = {
         "name": MARK, "template_data": {"a": 1}, "created_by": parent("usr_users"),
     },
     "webui_system_config": lambda parent: {"key": MARK, "value": {"a": 1}},
+    "trading_rollups": lambda parent: {
+        "level": "symbol", "part": MARK, "day": MOMENT.date(), "trade_type": "paper", "currency": "USDT", "bot_id": 0,
+        "strategy_name": MARK, "trips": 1, "valued": 1, "wins": 1, "losses": 0, "net_pnl": ONE, "gross_pnl": TWO,
+        "commission": ONE, "profit": ONE, "hold_s": ONE, "hold_wins_s": ONE, "refreshed_at": MOMENT,
+    },
+    "trading_rollup_marks": lambda parent: {"day": MOMENT.date()},
 }  # fmt: skip
 
 

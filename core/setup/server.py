@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, LiteralString
 
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from core.setup.rights import ON_TABLES, Privilege, matrix, own_names, quoted
+from core.setup.rights import ON_TABLES, Privilege, matrix, of_superuser, own_names, quoted, secret_names
 
 __all__ = ["CertificateInfo", "Extension", "Facts", "Privilege", "ServerInfo", "quoted", "server_facts"]
 
@@ -88,14 +88,15 @@ class Facts:
     first_query_ms: float = 0.0
 
 
-# One statement, and as few functions and catalogs as can be: each one that a new session meets first costs it a look
+# One message, and as few functions and catalogs as can be: each one that a new session meets first costs it a look
 # into the catalogs, and the whole must cost little beside signing in. What the server reports by itself while
 # somebody signs in (version, encoding, time zone, superuser, standby) is not asked again.
 _QUESTION = """
-SELECT current_database()::text, current_user::text, clock_timestamp(), inet_server_addr()::text, inet_server_port(),
+SELECT current_database()::text, current_user::text, extract(epoch FROM clock_timestamp()),
+  host(inet_server_addr()), inet_server_port(),
   current_setting('max_connections'), current_setting('superuser_reserved_connections'),
   current_setting('reserved_connections', true), pg_backend_pid(),
-  (SELECT array_agg(row(datname = current_database(), datconnlimit, pg_stat_get_db_numbackends(oid))::text)
+  (SELECT string_agg(concat_ws(',', datname = current_database(), datconnlimit, pg_stat_get_db_numbackends(oid)), ';')
      FROM pg_catalog.pg_database),
   has_database_privilege(current_database(), 'TEMPORARY'), has_database_privilege(current_database(), 'CREATE'),
   has_schema_privilege(to_regnamespace('public')::oid, 'USAGE'),
@@ -105,6 +106,7 @@ SELECT current_database()::text, current_user::text, clock_timestamp(), inet_ser
   CASE WHEN has_schema_privilege(to_regnamespace('public')::oid, 'USAGE')  -- else to_regclass refuses
     THEN to_regclass('public.trades') IS NOT NULL OR to_regclass('public.trading_bots') IS NOT NULL ELSE true END
 """
+_MAY_MAKE = "SELECT rolcreaterole, rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user"
 _NAMES = (
     "database", "role", "now", "address", "port", "max_connections", "kept_for_superusers", "kept", "pid", "databases",
     "temporary", "database_create", "schema_usage", "schema_create", "monitor", "roles_readable", "extensions",
@@ -112,21 +114,28 @@ _NAMES = (
 )  # fmt: skip
 
 
+# The owner of a database may give it a search path in which own functions and operators stand before PostgreSQL's:
+# they would run with the rights of whoever asks. It is pinned in the same message, so that it costs no round trip.
+_PINNED = "SET LOCAL search_path = pg_catalog;\n"
+
+
+def _asked(connection: psycopg.Connection[Any], question: LiteralString, *values: object) -> psycopg.Cursor[Any]:
+    """The answer to a question, in a transaction of its own, in which every name is PostgreSQL's."""
+    connection.cursor_factory = psycopg.ClientCursor  # the others send no two statements in a message
+    cursor = connection.execute(_PINNED + question, values or None)
+    cursor.nextset()
+    return cursor
+
+
 def server_facts(connection: psycopg.Connection[Any]) -> Facts:
-    """Ask server and role for everything the connection test shows: one statement, more for tables and plain roles."""
-    begin, sent = time.perf_counter(), datetime.now(UTC)
-    values = connection.execute(_QUESTION).fetchone()
+    """Ask server and role for everything the connection test shows: one message, two where the role is no superuser."""
+    begin, sent = time.perf_counter(), time.time()
+    values = _asked(connection, _QUESTION).fetchone()
     took_s = time.perf_counter() - begin
     assert values is not None  # a SELECT without FROM has one row
     row: dict[str, Any] = dict(zip(_NAMES, values, strict=True))
     superuser = _reported(connection, "is_superuser") == "on"
-    row["create_role"] = row["create_database"] = superuser
-    if row["roles_readable"] and not superuser:
-        found = connection.execute(
-            "SELECT rolcreaterole, rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user"
-        ).fetchone()
-        row["create_role"], row["create_database"] = found or (False, False)
-    row["tables"] = connection.execute(ON_TABLES, (own_names(),)).fetchall() if row["with_tables"] else []
+    row |= _rights(connection, superuser, with_tables=row["with_tables"], roles_readable=row["roles_readable"])
     tls, cipher = _tls(connection)
     server = ServerInfo(
         version=_reported(connection, "server_version").split(" ")[0],
@@ -136,16 +145,35 @@ def server_facts(connection: psycopg.Connection[Any]) -> Facts:
         superuser=superuser,
         encoding=_reported(connection, "server_encoding"),
         time_zone=_reported(connection, "TimeZone"),
-        clock_skew_s=round((row["now"] - sent).total_seconds() - took_s / 2, 3),
+        clock_skew_s=round(float(row["now"]) - sent - took_s / 2, 3),
         in_recovery=_standby(connection),
         tls=tls,
         cipher=cipher,
-        address=f"{row['address'].partition('/')[0]}:{row['port']}" if row["address"] else "unix socket",
+        address=f"{row['address']}:{row['port']}" if row["address"] else "unix socket",
         max_connections=int(row["max_connections"]),
         connections_left=_left(row, superuser),
         extensions=_extensions(row["extensions"] or [], _available(connection)),
     )
     return Facts(server, matrix(row), row["pid"], took_s * 1000)
+
+
+def _rights(
+    connection: psycopg.Connection[Any], superuser: bool, *, with_tables: bool, roles_readable: bool
+) -> dict[str, Any]:
+    """What the role may do with the tables there are, and whether it may make roles and databases."""
+    found: dict[str, Any] = {"tables": [], "create_role": superuser, "create_database": superuser}
+    if superuser:
+        return found | {"tables": of_superuser() if with_tables else []}
+    if with_tables:
+        question = f"{ON_TABLES};\n{_MAY_MAKE}" if roles_readable else ON_TABLES
+        answer = _asked(connection, question, secret_names(), own_names())
+        found["tables"] = answer.fetchall()
+        answer.nextset()
+    elif roles_readable:
+        answer = _asked(connection, _MAY_MAKE)
+    if roles_readable:
+        found["create_role"], found["create_database"] = answer.fetchone() or (False, False)
+    return found
 
 
 def _reported(connection: psycopg.Connection[Any], name: str) -> str:
@@ -157,13 +185,13 @@ def _standby(connection: psycopg.Connection[Any]) -> bool:
     reported = _reported(connection, "in_hot_standby")  # from version 14 on
     if reported:
         return reported == "on"
-    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    row = _asked(connection, "SELECT pg_is_in_recovery()").fetchone()
     return bool(row and row[0])
 
 
 def _left(row: dict[str, Any], superuser: bool) -> int:
     """How many more connections the role may open: what the server has left for it, or the database's own limit."""
-    databases = [text.strip("()").split(",") for text in row["databases"]]  # is it ours, its limit, its sessions
+    databases = [text.split(",") for text in row["databases"].split(";")]  # is it ours, its limit, its sessions
     kept = 0 if superuser else int(row["kept_for_superusers"]) + int(row["kept"] or 0)
     left = int(row["max_connections"]) - kept - sum(int(sessions) for _, _, sessions in databases)
     for ours, limit, sessions in databases:
@@ -180,8 +208,10 @@ def _available(connection: psycopg.Connection[Any]) -> dict[str, str]:
     if not at or time.monotonic() - at > KEPT_S:
         names = list(EXTENSIONS)
         known = dict(
-            connection.execute(
-                "SELECT name::text, default_version FROM pg_available_extensions() WHERE name = ANY(%s)", (names,)
+            _asked(
+                connection,
+                "SELECT name::text, default_version FROM pg_available_extensions() WHERE name = ANY(%s)",
+                names,
             ).fetchall()
         )
         _kept[key] = (time.monotonic(), known)
@@ -207,7 +237,7 @@ def _tls(connection: psycopg.Connection[Any]) -> tuple[str | None, str | None]:
     """
     if not connection.pgconn.ssl_in_use:
         return None, None
-    row = connection.execute(
-        "SELECT version, cipher FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()"
+    row = _asked(
+        connection, "SELECT version, cipher FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()"
     ).fetchone()
     return (str(row[0]), str(row[1])) if row and row[0] else ("TLS", None)

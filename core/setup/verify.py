@@ -1,26 +1,32 @@
-"""Proof that the database works: connection, every table, every model, and a row written, read and rolled back."""
+"""Proof that the database works: connection, tables, models, a row written and rolled back, and every coin followed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from core.database import Database, Databases
+from core.database import Database, Databases, session
 from core.errors import TradekeepError
 from core.models import AREAS, Base
 from core.progress import Report, silent
 from core.schema import grants, migrate, present
+from core.setup import coverage
 from core.setup.samples import SAMPLES, write_and_read
 
 
 class Verification(BaseModel):
-    """One thing looked at: ok is None when there was nothing to look at, which is not a pass; ms its time."""
+    """One thing looked at: ok is None when there was nothing to look at, which is not a pass; ms its time.
+
+    area: the database itself, or the coins that are written to it.
+    """
 
     model_config = ConfigDict(frozen=True)
+    area: Literal["database", "coins"] = "database"
     name: str
     ok: bool | None
     message: str
@@ -39,13 +45,19 @@ def _any(condition: str) -> str:
     )
 
 
-_UPGRADE = 'Create the tables: python -m core migrate, or "Create tables" on the Setup page.'
+_UPGRADE = 'Create the tables: python -m core migrate, or "Create the tables" on the Setup page.'
 
 
-def verify(databases: Databases, *, progress: Report = silent) -> list[Verification]:
-    """Look at everything the platform needs; a line each, in order. Leaves nothing behind, raises nothing."""
+def verify(
+    databases: Databases, *, tracked: Sequence[str] | None = (), progress: Report = silent
+) -> list[Verification]:
+    """Look at everything the platform needs; a line each, in order. Leaves nothing behind, raises nothing.
+
+    tracked: coins that are expected to be written, beside those that the tables name; a line each, none where no
+    coin is followed. None: coins are not looked at, as in a setup, before any bot can have written.
+    """
     tables = [name for names in AREAS.values() for name in names]
-    total = len(tables) + 7
+    total = len(tables) + 8
     lines: list[Verification] = []
 
     def look(name: str, question: Callable[[], Verdict]) -> bool:
@@ -74,6 +86,9 @@ def verify(databases: Databases, *, progress: Report = silent) -> list[Verificat
         return lines
     for name in tables:
         look(f"Table {name}", partial(_table, databases.writer, name, states))
+    if tracked is not None:
+        progress(len(lines), total, "Coins")
+        lines.extend(_coins(databases.writer, tracked))
     progress(total, total, "Verified")
     return lines
 
@@ -84,8 +99,31 @@ def passed(lines: Iterable[Verification]) -> bool:
     return bool(lines) and all(line.ok for line in lines)
 
 
+def database_passed(lines: Iterable[Verification]) -> bool:
+    """Whether the database itself is right, whatever is written to it: what a setup can bring about."""
+    return passed(line for line in lines if line.area == "database")
+
+
 def _not_looked(tables: list[str], why: str) -> list[Verification]:
     return [Verification(name=f"Table {name}", ok=None, message=why) for name in tables]
+
+
+def _coins(database: Database, tracked: Sequence[str]) -> list[Verification]:
+    """A line for every coin that is followed: whether its candles and decision traces are recent."""
+    begin = time.perf_counter()
+    try:
+        found = database.ask(coverage.coverage, tracked)
+    except TradekeepError as error:
+        return [_coin("Coins", None, error.message, error.suggested_fix, 0.0)]
+    ms = (time.perf_counter() - begin) * 1000 / max(1, len(found.coins))
+    lines = []
+    for coin in found.coins:
+        lines.append(_coin(f"Coin {coin.symbol}", coin.ok, *coverage.told(coin, found.at), ms))
+    return lines
+
+
+def _coin(name: str, ok: bool | None, message: str, fix: str, ms: float) -> Verification:
+    return Verification(area="coins", name=name, ok=ok, message=message, fix=fix, ms=ms)
 
 
 def _roles(databases: Databases) -> list[tuple[str, Database]]:
@@ -108,6 +146,9 @@ def _kept_apart(databases: Databases) -> list[tuple[str, Database, dict[str, str
 
 def _connection(database: Database) -> Verdict:
     ms = database.ping()
+    if database.backend == "postgresql":  # a connection that is open already says nothing about the password
+        with session(database.config):
+            pass
     return True, f"{database.name} answers in {ms:.1f} ms", ""
 
 

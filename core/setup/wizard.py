@@ -18,7 +18,7 @@ from core.schema import migrate
 from core.schema.migrate import InitializationResult
 from core.settings import DatabaseConfig, Settings, load_settings, parse_connection
 from core.settings.config import option_variables
-from core.settings.settings import FILES
+from core.settings.settings import ENVIRONMENT, FILES
 from core.settings.variables import VARIABLES
 from core.setup import analytics, provision, verify
 from core.setup.provision import Provisioned
@@ -162,7 +162,7 @@ def check_shadow(settings: Settings, made: Provisioned) -> None:
     source = settings.source_of("DATABASE_URL")
     wins = source not in (LOCAL, ".env", "default")
     if wins and not (settings.database and settings.database.same_login(made.runtime)):
-        raise TradekeepError("config.shadowed", source=source)
+        raise _overridden(source)
 
 
 def rehearse(settings: Settings, made: Provisioned) -> None:
@@ -176,7 +176,11 @@ def _read_back(files: Mapping[Path, Mapping[str, str | None]], settings: Setting
     wanted = files.get(settings.project / LOCAL, {}).get("DATABASE_URL")
     found = load_settings(settings.project)
     if wanted is not None and (found.database is None or not found.database.same_login(parse_connection(wanted))):
-        raise TradekeepError("config.shadowed", source=found.source_of("DATABASE_URL"))
+        raise _overridden(found.source_of("DATABASE_URL"))
+
+
+def _overridden(source: str) -> TradekeepError:
+    return TradekeepError("config.shadowed", source="the environment" if source == ENVIRONMENT else source)
 
 
 def create_tables(
@@ -283,7 +287,7 @@ def _complete(settings: Settings, journey: Journey, made: Provisioned, written: 
             if not schema.success:
                 step.state, step.message = "failed", "; ".join(schema.errors)
         with journey.step("verify") as step:
-            lines = verify.verify(databases, progress=journey)
+            lines = verify.verify(databases, tracked=None, progress=journey)
             bad = [line for line in lines if not line.ok]
             step.message = f"{len(lines) - len(bad)} of {len(lines)} passed"
             if bad:

@@ -111,9 +111,12 @@ def upgrade(found: SchemaVersion) -> None:
     task = work.ended(UPGRADE)
     if work.running(UPGRADE):
         return
-    if task is not None and task.state == "done":
+    if task is not None and task.state == "done" and task.result is not None:
         _show_result(task.result)
     if not found.migration_needed or not found.compatible:
+        return
+    if found.matching:
+        record(found, UPGRADE)
         return
     damaged = bool(found.missing or found.incomplete)
     label = "Create what is missing" if damaged else "Upgrade" if found.current_version else "Create the tables"
@@ -131,6 +134,25 @@ def upgrade(found: SchemaVersion) -> None:
         state.tasks().forget(UPGRADE)
         upgrades = found.pending and found.current_version
         work.begin(UPGRADE, "Upgrading the schema" if upgrades else "Creating the tables", run)
+        st.rerun()
+
+
+def record(found: SchemaVersion, name: str) -> None:
+    """Offer to record the revision that tables without a record match; name: of the task that does it."""
+    st.markdown(
+        f"The record of the schema's revision is lost; all tables of revision {cards.text(str(found.matching))} are "
+        "there. Recording that changes no table and no row, and upgrades go on from there."
+    )
+    if st.button(f"Record revision {found.matching}", type="primary", key=f"{name}_record"):
+        databases, wait_s = state.databases(), state.settings().init_timeout_s
+
+        def run(progress: work.Progress) -> None:
+            migrate.stamp(databases.owner, migrate.MATCHING, lock_wait_s=wait_s)
+            clear()
+            state.refresh(3.0)
+
+        state.tasks().forget(name)
+        work.begin(name, "Recording the revision", run)
         st.rerun()
 
 

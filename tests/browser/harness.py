@@ -208,7 +208,7 @@ class Visitor:
 
     def assert_clean(self) -> None:
         """No console error, no request to another host, no trace, no card for the unexpected, no overflow."""
-        assert self.problems == []
+        assert self.problems == [], self.problems
         assert self.page.get_by_test_id("stException").count() == 0
         assert "DB_900" not in self.page.content(), self.app.log()[-3000:]
         assert not self.overflows()

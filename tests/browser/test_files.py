@@ -14,6 +14,12 @@ __all__ = ["local_app"]
 pytestmark = pytest.mark.browser
 
 
+def stays_open(person: Visitor, text: str) -> None:
+    """What the work came to is still to be read when the page has come to rest."""
+    person.settle().page.wait_for_timeout(1000)  # a fold that closes takes half a second
+    assert person.page.get_by_text(text).first.is_visible()
+
+
 def test_passwords_are_rotated_and_a_restored_one_is_repaired(local_app: App, window: Callable[..., Visitor]) -> None:
     person = window(local_app, width=390, scheme="dark").open("/setup")
     person.click(START)
@@ -25,17 +31,18 @@ def test_passwords_are_rotated_and_a_restored_one_is_repaired(local_app: App, wi
     person.page.get_by_role("dialog").wait_for()
     person.click("Rotate")
     person.wait_for("New passwords work", timeout_s=60)
+    stays_open(person, "New passwords work")
     signs_in(local_app)
     after = (local_app.project / ".env.local").read_text()
     assert before != after
 
     person.open("/setup")
-    person.page.get_by_text("Files and backups").click()
-    person.settle()
+    person.wait_for("differ in the password, which is not shown")
     person.click("Restore this backup")
     person.page.get_by_role("dialog").wait_for()
     person.click("Restore it")
     person.wait_for("does not work with it", timeout_s=60)
+    stays_open(person, "does not work with it")
     restored = (local_app.project / ".env.local").read_text()
     assert before.strip() in restored  # the first password, which is no longer the server's
     person.click("Repair the local setup")

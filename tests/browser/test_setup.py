@@ -72,7 +72,7 @@ def test_one_click_ends_on_a_verified_database(local_app: App, window: Callable[
     visitor.open("/setup").wait_for("works")
     other = window(local_app).open("/setup")
     other.wait_for("works")
-    other.go("Schema").wait_for("All 34 tables are there")
+    other.go("Schema").wait_for("All 36 tables are there")
     other.go("Overview").wait_for("Connected")
     for config in (runtime, viewer):
         assert config.password is not None
@@ -158,10 +158,10 @@ def test_a_server_that_goes_away_and_comes_back(
     visitor = window(app).open("/")
     visitor.wait_for("Needs setup")
     visitor.go("Schema").click("Create the tables")
-    visitor.wait_for("All 34 tables are there", timeout_s=60)
+    visitor.wait_for("All 36 tables are there", timeout_s=60)
     own_cluster.stop()
     visitor.wait_for("Down", timeout_s=40)
-    assert "All 34 tables are there" in visitor.text()
+    assert "All 36 tables are there" in visitor.text()
     visitor.wait_for("Last good data")
     own_cluster.start()
     visitor.wait_for("Connected", timeout_s=60)

@@ -57,6 +57,8 @@ def test_two_apps_set_up_one_project_at_once(local_app: App, window: Callable[..
         works(one)
         works(other)
         signs_in(local_app)
+        other.assert_clean()
+        other.page.goto("about:blank")  # before its server ends: a lost connection is a message in the console
 
 
 def test_a_second_window_starts_over_while_the_first_is_under_way(

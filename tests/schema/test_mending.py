@@ -25,7 +25,7 @@ def test_dropped_tables_are_seen_and_made_again(db: Database) -> None:
     result = migrate.upgrade(db, progress=lambda done, total, message: seen.append((done, total, message)))
     assert (result.success, result.errors) == (True, [])
     assert sorted(result.tables_created) == found.missing
-    assert len(result.tables_skipped) == 32
+    assert len(result.tables_skipped) == 34
     assert [(done, total) for done, total, _ in seen] == [(0, 2), (1, 2), (2, 2)]
     assert seen[1][2].startswith("Created table ")
     assert not migrate.status(db).migration_needed
@@ -99,6 +99,35 @@ def _definitions(db: Database) -> list[tuple[str, ...]]:
                 " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped"
             )
         )
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "CREATE TABLE trades_backup (LIKE trades INCLUDING ALL); ALTER TABLE trades DROP CONSTRAINT ck_trades_price",
+        "ALTER TABLE trades DROP CONSTRAINT ck_trades_price,"
+        " ADD CONSTRAINT ck_trades_price CHECK (price IS NULL) NOT VALID",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_trades_symbol_executed_at_id'::regclass",
+    ],
+    ids=["hidden by a copy", "not valid", "an index that was cut off"],
+)
+def test_a_rule_that_does_not_hold_is_made_again(migrated: DatabaseConfig, harm: str) -> None:
+    database = Database(migrated)
+    rules = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'trades'::regclass AND convalidated"
+    indexes = "SELECT count(*) FROM pg_index WHERE indrelid = 'trades'::regclass AND indisvalid"
+
+    def whole() -> tuple[int, ...]:
+        with database.connect() as connection:
+            return tuple(connection.exec_driver_sql(one).scalar_one() for one in (rules, indexes))
+
+    before = whole()
+    run(database, *harm.split("; "))
+    assert whole() != before
+    assert len(migrate.damage(database)) == 1
+    assert migrate.upgrade(database).errors == []
+    assert whole() == before
+    assert migrate.damage(database) == []
+    database.dispose()
 
 
 def test_what_the_rows_forbid_is_left_and_named(migrated: DatabaseConfig) -> None:

@@ -72,7 +72,7 @@ def test_upgrade_makes_every_table_and_reports_each(empty: Database) -> None:
     assert sorted(result.tables_created) == sorted(Base.metadata.tables)
     assert (result.tables_skipped, result.errors) == ([], [])
     assert result.duration_ms > 0
-    assert [(done, total) for done, total, _ in seen] == [(n, 34) for n in range(35)]
+    assert [(done, total) for done, total, _ in seen] == [(n, 36) for n in range(37)]
     assert seen[1][2] == f"Created table {result.tables_created[0]}"
     found = migrate.status(empty)
     assert (found.current_version, found.pending, found.migration_needed) == (HEAD, [], False)
@@ -85,7 +85,7 @@ def test_second_upgrade_skips_everything(db: Database) -> None:
     assert sorted(result.tables_skipped) == sorted(Base.metadata.tables)
 
 
-@pytest.mark.parametrize("at", [1, 34])
+@pytest.mark.parametrize("at", [1, 36])
 def test_cancelled_upgrade_leaves_nothing(empty: Database, at: int) -> None:
     def stop(done: int, total: int, message: str) -> None:
         if done == at:
@@ -112,7 +112,7 @@ def test_killed_upgrade_leaves_nothing(empty: Database) -> None:
     killed = _upgrade_elsewhere(empty.config, "progress=lambda done, *_: done == 20 and os._exit(9)")
     assert killed.wait(30) == 9
     assert table_names(empty) == []
-    assert len(migrate.upgrade(empty).tables_created) == 34
+    assert len(migrate.upgrade(empty).tables_created) == 36
 
 
 def test_downgrade_removes_everything(db: Database) -> None:
@@ -122,7 +122,7 @@ def test_downgrade_removes_everything(db: Database) -> None:
     if db.backend == "postgresql":
         with db.connect() as connection:
             assert inspect(connection).get_sequence_names() == []
-    assert len(migrate.upgrade(db).tables_created) == 34
+    assert len(migrate.upgrade(db).tables_created) == 36
 
 
 def test_relative_revisions(db: Database) -> None:
@@ -134,7 +134,7 @@ def test_relative_revisions(db: Database) -> None:
 
 @pytest.mark.parametrize("act", [migrate.upgrade, migrate.downgrade, migrate.stamp, migrate.sql])
 def test_unknown_revision_is_refused(db: Database, act: Callable[[Database, str], object]) -> None:
-    for to in ("9999", "", "+2", "-2", "head:base", "'; drop table trades"):
+    for to in ("9999", "", "+3", "-3", "head:base", "'; drop table trades"):
         with pytest.raises(TradekeepError) as caught:
             act(db, to)
         assert caught.value.kind == "schema.revision"
@@ -156,7 +156,7 @@ def test_newer_database_is_left_alone(db: Database) -> None:
             act()
         assert caught.value.kind == "schema.newer"
         assert "fffe" in caught.value.message + caught.value.why
-    assert len(table_names(db)) == 35
+    assert len(table_names(db)) == 37
 
 
 def test_stamp_repairs_an_unknown_revision(db: Database) -> None:
@@ -167,13 +167,36 @@ def test_stamp_repairs_an_unknown_revision(db: Database) -> None:
 def test_tables_made_by_hand_are_refused_until_they_are_stamped(empty: Database) -> None:
     with empty.connect() as connection:
         Base.metadata.create_all(connection)
-    assert len(migrate.status(empty).unmanaged) == 34
+    assert len(migrate.status(empty).unmanaged) == 36
     with pytest.raises(TradekeepError) as caught:
         migrate.upgrade(empty)
     assert caught.value.kind == "schema.unmanaged"
     assert "usr_users" in caught.value.message
     assert migrate.stamp(empty, "head").current_version == HEAD
-    assert len(migrate.upgrade(empty).tables_skipped) == 34
+    assert len(migrate.upgrade(empty).tables_skipped) == 36
+
+
+@pytest.mark.parametrize("revision", [step.id for step in migrate.revisions()])
+def test_a_lost_record_is_found_again_by_the_tables(empty: Database, revision: str) -> None:
+    migrate.upgrade(empty, revision)
+    run(empty, "DROP TABLE alembic_version")
+    found = migrate.status(empty)
+    assert (found.current_version, found.matching) == (None, revision)
+    assert migrate.stamp(empty, migrate.MATCHING).current_version == revision
+    migrate.upgrade(empty)
+    found = migrate.status(empty)
+    assert (found.current_version, found.migration_needed, found.matching) == (HEAD, False, None)
+
+
+@pytest.mark.parametrize("damage", ["DROP TABLE trades", "ALTER TABLE trades DROP COLUMN fee"])
+def test_tables_that_match_no_revision_are_not_recorded_as_one(db: Database, damage: str) -> None:
+    run(db, "DROP TABLE alembic_version", damage)
+    assert migrate.status(db).matching is None
+    with pytest.raises(TradekeepError) as caught:
+        migrate.stamp(db, migrate.MATCHING)
+    assert caught.value.kind == "schema.unmanaged"
+    assert "trades" in caught.value.message or "columns" in caught.value.message
+    assert migrate.status(db).current_version is None
 
 
 def test_somebody_elses_tables_are_no_obstacle(empty: Database) -> None:
@@ -191,7 +214,7 @@ def test_no_models_is_not_an_empty_schema() -> None:
 
 def test_previewed_sql_is_what_upgrade_does(empty: Database) -> None:
     preview = migrate.sql(empty)
-    assert preview.count("CREATE TABLE") == 35
+    assert preview.count("CREATE TABLE") == 37
     if empty.backend == "postgresql":
         with empty.engine.connect() as connection:
             connection.connection.driver_connection.execute(preview)  # type: ignore[union-attr]
@@ -200,7 +223,7 @@ def test_previewed_sql_is_what_upgrade_does(empty: Database) -> None:
             connection.connection.driver_connection.executescript(preview)  # type: ignore[union-attr]
     found = migrate.status(empty)
     assert (found.current_version, found.pending) == (HEAD, [])
-    assert len(migrate.upgrade(empty).tables_skipped) == 34
+    assert len(migrate.upgrade(empty).tables_skipped) == 36
 
 
 def test_sql_of_what_has_run(db: Database) -> None:
@@ -256,13 +279,13 @@ def test_two_threads_migrate_once(empty: Database) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(len(result.tables_created) for result in results) == [0, 0, 34]
+    assert sorted(len(result.tables_created) for result in results) == [0, 0, 36]
 
 
 def test_two_processes_migrate_once(empty: Database) -> None:
     processes = [_upgrade_elsewhere(empty.config) for _ in range(2)]
     told = [process.communicate(timeout=30)[0].strip() for process in processes]
-    assert sorted(told) == ["0", "34"]
+    assert sorted(told) == ["0", "36"]
     assert migrate.status(empty).current_version == HEAD
 
 

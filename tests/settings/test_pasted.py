@@ -83,6 +83,13 @@ def test_a_placeholder_is_no_password(secret: str) -> None:
     assert "placeholder" in found.notes[0]
 
 
+@pytest.mark.parametrize("secret", ["a@b", "a/b", "1/b", "a@b:c/d", "a@", "50%25/@"])
+def test_a_password_that_was_not_encoded_stays_whole(secret: str) -> None:
+    found = read_pasted(f"postgresql://u:{secret}@h:5433/d")
+    assert found.config.libpq_params() == PORT | {"password": secret.replace("%25", "%")}
+    assert "last @" in found.notes[0]
+
+
 @pytest.mark.parametrize("secret", ["password", "secret", "pass", "postgres"])
 def test_a_weak_password_is_one(secret: str) -> None:
     assert read_pasted(f"postgresql://u:{secret}@h/d").config.password is not None
@@ -99,6 +106,10 @@ def test_a_weak_password_is_one(secret: str) -> None:
         ("postgres://u:hunter2\0@h/d", "NUL"),
         ("postgres://u:hunter2@h/" + "x" * 100_001, "longer"),
         ("psql $DATABASE_URL", "variable of the shell"),
+        ("postgresql://hunter/2@h/d@x", "%40"),
+        ("psql postgresql://u:hun@hunter@h/d", "%40"),
+        ("host=h port=hunter", "port"),
+        ("postgresql://u:hunter2@h/d?sslmode=foo", "verify-full"),
         ("password=hunter2", ""),
     ],
 )

@@ -60,6 +60,22 @@ def test_failures_stand_on_their_step(cluster: Cluster, changes: dict[str, objec
     assert "Zq7-planted" not in result.model_dump_json()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"password": "wrong"}, "takes connections; signing in failed"),
+        ({"database": "nowhere"}, "takes connections; signing in failed"),
+        ({"options": {"sslmode": "require"}}, "takes connections; TLS failed"),
+    ],
+)
+def test_the_port_s_step_blames_no_port_for_what_came_later(
+    cluster: Cluster, changes: dict[str, object], said: str
+) -> None:
+    result = diagnose(cluster.admin.replace(**changes))
+    port = next(step for step in result.steps if step.name == "port")
+    assert (port.ok, port.message) == (True, f"127.0.0.1:{cluster.port} {said}")
+
+
 def test_the_deadline_holds_against_a_port_that_stays_silent() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -99,6 +99,17 @@ def test_connections_left_and_latency_are_told(own_cluster: Cluster) -> None:
     assert after.server.pooler is None
 
 
+@pytest.mark.parametrize("setting", ["datestyle = 'German'", "client_encoding = 'latin1'", "extra_float_digits = -15"])
+def test_the_database_s_own_settings_do_not_confuse_the_test(
+    cluster: Cluster, pg_database: DatabaseConfig, setting: str
+) -> None:
+    cluster.sql(f'ALTER DATABASE "{pg_database.database}" SET {setting}')
+    result = diagnose(pg_database)
+    assert result.success, result.error_message
+    assert result.server is not None
+    assert abs(result.server.clock_skew_s) < 1
+
+
 def test_a_database_limit_is_counted(cluster: Cluster, pg_database: DatabaseConfig) -> None:
     cluster.sql(
         "CREATE ROLE few LOGIN PASSWORD 'few-pw-1'", f"ALTER DATABASE {pg_database.database} CONNECTION LIMIT 2"

@@ -13,6 +13,7 @@ from core.errors import TradekeepError
 from core.schema import migrate
 from core.setup import provision
 from core.setup.provision import Provisioned
+from tests.conformance import machines
 from tests.servers import Cluster
 
 WORDS = ("rolsuper", "rolcreatedb", "rolcreaterole", "rolreplication", "rolbypassrls")
@@ -187,46 +188,6 @@ def test_five_at_once_end_with_logins_that_work(fresh: Cluster) -> None:
 
 
 # What a bot's login must not be able to do, and what a reader's must not.
-FORBIDDEN_TO_RUNTIME = {
-    "create table": "CREATE TABLE mine (a int)",
-    "create schema": "CREATE SCHEMA mine",
-    "create temporary table": "CREATE TEMP TABLE mine (a int)",
-    "alter table": "ALTER TABLE trades ADD COLUMN a int",
-    "drop table": "DROP TABLE trades",
-    "truncate": "TRUNCATE trades",
-    "create role": "CREATE ROLE r",
-    "create database": "CREATE DATABASE d",
-    "large object": "SELECT lo_create(0)",
-    "do block": "DO $$ BEGIN END $$",
-    "advisory lock": "SELECT pg_advisory_lock(7245001)",
-    "read roles": "SELECT * FROM pg_roles",
-    "read sessions": "SELECT query FROM pg_stat_activity",
-    "read passwords": "SELECT * FROM pg_authid",
-    "read a file": "SELECT pg_read_file('/etc/passwd')",
-    "run a program": "COPY (SELECT 1) TO PROGRAM 'true'",
-    "change an audit row": "UPDATE webui_audit_logs SET action = 'x'",
-    "delete an audit row": "DELETE FROM telegram_command_audits",
-    "write the revision": "UPDATE alembic_version SET version_num = 'x'",
-    "become the owner": "SET ROLE lookers_owner",
-    "function": "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-}
-
-
-@pytest.mark.parametrize("statement", FORBIDDEN_TO_RUNTIME.values(), ids=FORBIDDEN_TO_RUNTIME)
-def test_runtime_may_not(made: Provisioned, statement: str) -> None:
-    with connect(made.runtime) as connection, pytest.raises(psycopg.Error) as caught:
-        connection.execute(statement)
-    assert caught.value.sqlstate == "42501"
-
-
-@pytest.mark.parametrize("statement", ["INSERT INTO telegram_settings (key) VALUES ('x')", "DELETE FROM trades"])
-def test_viewer_may_not_write_even_when_it_asks_to(made: Provisioned, statement: str) -> None:
-    with connect(made.viewer) as connection:
-        connection.execute("SET default_transaction_read_only = off")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(statement)
-
-
 def test_viewer_reads_everything_but_secrets(made: Provisioned) -> None:
     with connect(made.viewer) as connection:
         connection.execute("SELECT id, email FROM usr_users")
@@ -361,3 +322,18 @@ def test_a_provider_may_give_just_the_database_postgres(cluster: Cluster) -> Non
     made = provision.adopt(cluster.config("postgres", user="given", password="given-pw-1"))
     assert made.runtime.database == "postgres"
     cluster.sql("DROP ROLE given")
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_nothing_is_changed_through_a_pooler(fresh: Cluster, mode: str) -> None:
+    made = provision.provision(fresh.admin)
+    line, users = f"* = host=127.0.0.1 port={fresh.port}", {"postgres": fresh.password}
+    with machines.pgbouncer(line, users=users, pool_mode=mode) as port:
+        through = fresh.admin.replace(port=port, options={"sslmode": "disable"})
+        for attempt in (provision.plan, provision.provision):
+            with pytest.raises(TradekeepError) as caught:
+                attempt(through)
+            assert caught.value.kind == "config.pooler"
+        with connect(fresh.admin) as connection:
+            assert connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+    assert provision.works(made.runtime)

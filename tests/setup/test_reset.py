@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -15,10 +16,12 @@ import pytest
 from core.settings import DatabaseConfig
 from core.setup import installation as places
 from core.setup import reset
+from core.setup.discover import containers, processes, windows
+from core.setup.discover.model import Sighting
 from core.setup.installation import Installation
 from core.setup.reset import Guide, ResetStep
 from tests.conformance.machines import needed, only_root
-from tests.servers import free_port
+from tests.servers import Cluster, free_port, system_binaries
 
 NEW = "n3w pass'word"
 ROLES = ("postgres", "plain", 'O"dd Rolé')
@@ -153,39 +156,73 @@ def test_the_container_gets_psql_s_own_command_whole() -> None:
 
 
 DOCKER = (
-    '{"Names":"other","Ports":"0.0.0.0:5433->5432/tcp, [::]:5433->5432/tcp"}\nnot json\n'
-    '{"Names":"shop-db-1","Image":"postgres:16","Ports":"127.0.0.1:15430-15439->5430-5439/tcp"}\n'
-    '{"Names":"inside","Ports":"5432/tcp"}\n'
+    '{"ID":"aa11bb22cc33","Names":"other","State":"running","Ports":"0.0.0.0:5433->5432/tcp, [::]:5433->5432/tcp"}\n'
+    "not json\n"
+    '{"ID":"aa11bb22cc34","Names":"shop-db-1","Image":"postgres:16","State":"running",'
+    '"Ports":"127.0.0.1:15430-15439->5430-5439/tcp"}\n'
+    '{"ID":"aa11bb22cc35","Names":"inside","Image":"postgres:16","State":"running","Ports":"5432/tcp"}\n'
 )
-PODMAN = '{"Names":["pod-db"],"Ports":[{"host_ip":"","container_port":5432,"host_port":5444,"range":1}]}\n'
+PODMAN = (
+    '{"Id":"aa11bb22cc36","Names":["pod-db"],"State":"running",'
+    '"Ports":[{"host_ip":"","container_port":5432,"host_port":5444,"range":1}]}\n'
+)
 
 
 @pytest.mark.parametrize(
-    ("output", "port", "name"),
-    [(DOCKER, 5433, "other"), (DOCKER, 15432, "shop-db-1"), (DOCKER, 5432, ""), (PODMAN, 5444, "pod-db"), ("", 1, "")],
-)
-def test_the_container_behind_a_port(output: str, port: int, name: str) -> None:
-    assert places.published(output, port) == name
-
-
-@pytest.mark.parametrize(
-    ("process", "kind", "expected"),
+    ("output", "tool", "port", "kind", "name"),
     [
-        ({"exe": "/opt/homebrew/Cellar/postgresql@16/16.4/bin/postgres", "username": "jane",
-          "cmdline": ["/opt/homebrew/opt/postgresql@16/bin/postgres", "-D", "/opt/homebrew/var/postgresql@16"]},
-         "homebrew", "/opt/homebrew/var/postgresql@16/pg_hba.conf"),
-        ({"exe": "/Applications/Postgres.app/Contents/Versions/16/bin/postgres", "username": "jane",
-          "cmdline": ["postgres", "-D", "/Users/jane/Library/Application Support/Postgres/var-16", "-p", "5432"]},
-         "postgres_app", "/Users/jane/Library/Application Support/Postgres/var-16/pg_hba.conf"),
-        ({"exe": "/usr/pgsql-16/bin/postgres", "username": "postgres",
-          "cmdline": ["/usr/pgsql-16/bin/postgres", "-D", "/var/lib/pgsql/16/data/"]},
-         "linux", "/var/lib/pgsql/16/data//pg_hba.conf"),
-        (None, "linux", ""),
+        (DOCKER, "docker", 5433, "docker", "other"),
+        (DOCKER, "docker", 15432, "docker", "shop-db-1"),
+        (DOCKER, "docker", 5432, "linux", ""),
+        (PODMAN, "podman", 5444, "podman", "pod-db"),
+        ("", "docker", 1, "linux", ""),
     ],
-)  # fmt: skip
-def test_an_installation_is_known_by_its_process(process: dict[str, object] | None, kind: str, expected: str) -> None:
-    found = places.running(process, "linux" if kind == "linux" else "macos")
-    assert (found.kind, found.hba_file) == (kind, expected)
+)
+def test_the_container_behind_a_port(output: str, tool: str, port: int, kind: str, name: str) -> None:
+    found = containers.completed(containers.parse(output, tool), "aa11bb22cc35 {} 172.17.0.2")
+    place = places.serving(found, port, "linux")
+    assert (place.kind, place.name) == (kind, name)
+
+
+def test_a_stopped_container_does_not_hide_the_server_that_runs() -> None:
+    stopped = containers.parse(DOCKER.replace('"running"', '"exited"'))
+    running = Sighting(processes.SOURCE, port=5433, running=True, programs="/usr/pgsql-16/bin", worth=1)
+    assert places.serving([*stopped, running], 5433, "linux").kind == "linux"
+    assert places.serving(stopped, 5433, "linux").name == "other"
+
+
+@pytest.mark.parametrize(
+    ("programs", "kind"),
+    [
+        ("/opt/homebrew/Cellar/postgresql@16/16.4/bin", "homebrew"),
+        ("/usr/local/opt/postgresql@16/bin", "homebrew"),
+        ("/Applications/Postgres.app/Contents/Versions/16/bin", "postgres_app"),
+        ("/Library/PostgreSQL/16/bin", "macos"),
+    ],
+)
+def test_an_installation_is_known_by_its_programs(programs: str, kind: str) -> None:
+    found = Sighting(processes.SOURCE, port=5432, running=True, programs=programs)
+    assert places.serving([found], 5432, "darwin").kind == kind
+    assert places.serving([], 5432, "darwin").kind == "macos"
+
+
+def test_the_steps_for_a_server_of_no_package_set_a_password_that_signs_in(home: Path) -> None:
+    """Its socket is in no usual folder, and its rules are in a file of another name."""
+    only_root()
+    programs = system_binaries().get(15)
+    needed(programs is not None, "PostgreSQL 15 of Debian")
+    with Cluster(binaries=programs) as server:
+        server.put("rules.conf", "local all all peer\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        server.configure(conf=["hba_file = 'rules.conf'"])
+        server.restart()
+        server.sql("CREATE ROLE plain LOGIN")
+        place = places.installation(server.config(), home)
+        assert (place.kind, place.version, place.programs) == ("linux", "15", str(programs))
+        assert Path(place.hba_file).samefile(server.sql("SHOW hba_file")[0][0])
+        command = guide_of(server.port, "plain", home).steps[0].command
+        done = run(command, f"{NEW}\n{NEW}\n")
+        assert done.returncode == 0, (command, done.stderr)
+        assert signs_in(server.port, "plain", NEW)
 
 
 def test_the_windows_service_is_known_by_its_command() -> None:
@@ -193,8 +230,11 @@ def test_the_windows_service_is_known_by_its_command() -> None:
         r'"C:\Program Files\PostgreSQL\16\bin\pg_ctl.exe" runservice -N "postgresql-x64-16" '
         r'-D "C:\Program Files\PostgreSQL\16\data" -w'
     )
-    found = places.windows([("postgresql-x64-16", command)], 5432)
-    assert found == HOUSES["windows"]
+    services = windows.parse([{"name": "postgresql-x64-16", "binpath": command, "status": "stopped"}])
+    for port in (5432, 5433):  # its configuration cannot be read here: the only one is meant
+        found = places.serving(services, port, "win32")
+        assert replace(found, data_dir="") == replace(HOUSES["windows"], data_dir="")
+    assert places.serving([*services, *services], 5433, "win32") == Installation("windows", account="")
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,13 @@ def test_each_right_too_many_is_reported(own_cluster: Cluster) -> None:
     assert verify.passed(verify.verify(databases))
     for database in (runtime, owner, viewer):
         database.dispose()
+
+
+def test_a_password_that_works_only_for_open_connections_does_not_pass(cluster: Cluster) -> None:
+    made = provision.provision(cluster.admin, database="stale")
+    databases = Databases(Database(made.viewer), Database(made.runtime), Database(made.owner))
+    databases.writer.ping()  # from now on its pool holds an open connection
+    cluster.sql("ALTER ROLE stale PASSWORD 'another one'")
+    failed = [line.name for line in verify.verify(databases) if line.ok is False]
+    assert failed == ["Connection as runtime"]
+    databases.dispose()

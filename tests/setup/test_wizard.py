@@ -79,7 +79,9 @@ def test_a_variable_of_the_environment_that_wins_is_reported(
     with pytest.raises(TradekeepError) as caught:
         set_up(own_cluster)
     assert caught.value.kind == "config.shadowed"
-    assert "environment" in caught.value.why
+    assert "in the environment" in caught.value.why
+    assert "was written" not in caught.value.why  # nothing was: it is found out before
+    assert list(project.glob(".env*")) == []
     monkeypatch.delenv("DATABASE_URL")
     assert set_up(own_cluster).ready  # what was made is found and kept
 

@@ -9,8 +9,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import embedded, state
-from core.database import Database
-from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.setup import flow
 from core.tasks import Task
@@ -48,6 +46,8 @@ def test_a_ready_database_says_so_and_offers_to_verify(visit: Open, configured: 
     when(lambda status: status.ready)
     app = visit("setup")
     assert "works" in words(app)
+    assert "One login serves bots" in words(app)
+    assert "Owner and viewer stand" not in words(app)
     app.button(key="setup_verify_again").click().run()
     task = state.tasks().latest(flow.draft().task("setup_verify"))
     assert task is not None
@@ -70,6 +70,16 @@ def test_an_unreachable_database_shows_the_error_and_the_ways_back(visit: Open, 
     assert "Host" in [field.label for field in app.text_input]
 
 
+def test_a_password_that_split_the_url_is_not_shown_in_the_form(visit: Open, project: Path, when) -> None:  # type: ignore[no-untyped-def]
+    (project / ".env.local").write_text("DATABASE_URL=postgresql://u:S3cret/planted@h/db\n")
+    when(lambda status: status.mode == "down")
+    app = visit("setup")
+    app.button(key="setup_reconnect").click().run()
+    shown = [field.value for field in app.text_input] + [words(app)]
+    assert "Host" in [field.label for field in app.text_input]
+    assert not any("S3cret" in text or "planted" in text for text in shown)
+
+
 def test_a_configuration_in_error_says_which(visit: Open, project: Path, when) -> None:  # type: ignore[no-untyped-def]
     (project / ".env.local").write_text("DATABASE_URL=postgresql://u:S3cret-planted@h:1/db?nonsense=1\n")
     when(lambda status: status.error is not None)
@@ -89,72 +99,6 @@ def test_the_flow_keeps_what_was_typed_when_a_step_fails(visit: Open, when) -> N
     next(button for button in app.button if button.label == "Continue").click().run()
     assert "What to do" in words(app)
     assert next(field for field in app.text_input if field.label == "Port").value == "1"
-
-
-def test_schema_page_creates_the_tables(visit: Open, configured: Configured, pg_database, when) -> None:  # type: ignore[no-untyped-def]
-    configured(pg_database)
-    when(lambda status: status.mode == "connected")
-    app = visit("schema")
-    assert "none of the tables is there yet" in words(app)
-    app.button(key="schema_upgrade_button").click().run()
-    task = state.tasks().latest("schema_upgrade")
-    assert task is not None
-    assert task.wait(30)
-    app.run()
-    assert "All 34 tables are there" in words(app)
-
-
-def test_schema_page_names_what_is_damaged(visit: Open, configured: Configured, migrated, when) -> None:  # type: ignore[no-untyped-def]
-    database = Database(migrated)
-    with database.connect() as connection:
-        connection.exec_driver_sql("DROP TABLE telegram_settings")
-        connection.exec_driver_sql("ALTER TABLE alerts DROP COLUMN source")
-        connection.exec_driver_sql("CREATE TABLE theirs (a int)")
-    database.dispose()
-    configured(migrated)
-    when(lambda status: status.mode == "connected")
-    text = words(visit("schema"))
-    assert "1 of 34 tables is missing, and 1 table lacks columns" in text
-    assert "not ours" in text
-
-
-def test_schema_page_makes_what_was_dropped(visit: Open, configured: Configured, migrated, when) -> None:  # type: ignore[no-untyped-def]
-    database = Database(migrated)
-    with database.connect() as connection:
-        connection.exec_driver_sql("DROP TABLE telegram_settings")
-        connection.exec_driver_sql("ALTER TABLE alerts DROP COLUMN source")
-    database.dispose()
-    configured(migrated)
-    when(lambda status: status.mode == "connected")
-    app = visit("schema")
-    shown = app.dataframe[0].value
-    assert list(shown.columns)[:2] == ["Table", "State"]
-    assert list(shown["Table"])[:2] == ["telegram_settings", "alerts"]
-    assert list(shown["State"])[:3] == ["✕ missing", "△ columns missing", "✓ present"]
-    button = app.button(key="schema_upgrade_button")
-    assert button.label == "Create what is missing"
-    assert "ALTER TABLE alerts ADD COLUMN source" in words(app)
-    button.click().run()
-    task = state.tasks().latest("schema_upgrade")
-    assert task is not None
-    assert task.wait(30)
-    app.run()
-    assert "1 table created, 33 were already there." in app.success[0].value
-    assert "All 34 tables are there" in words(app)
-
-
-def test_schema_page_shows_the_demo_and_offers_no_change(visit: Open, when) -> None:  # type: ignore[no-untyped-def]
-    when(lambda status: status.mode == "demo")
-    app = visit("schema")
-    assert "Demo data" in words(app)
-    assert "schema_upgrade_button" not in [button.key for button in app.button]
-
-
-def test_revisions_show_their_sql(visit: Open, configured: Configured, migrated, when) -> None:  # type: ignore[no-untyped-def]
-    configured(migrated)
-    when(lambda status: status.ready)
-    assert migrate.revisions()
-    assert "CREATE TABLE" in words(visit("schema"))
 
 
 def button(app: AppTest, label: str):  # type: ignore[no-untyped-def]
@@ -277,7 +221,7 @@ def test_every_sslmode_can_be_pasted(visit: Open, mode: str) -> None:
     field(app, "Connection string").input(f"postgresql://u:S3cret-planted@h.example/d?sslmode={mode}")
     button(app, "Fill in").click().run()
     assert not app.exception
-    assert next(one for one in app.selectbox if one.label == "Encryption").value == mode
+    assert next(one for one in app.selectbox if one.label == "Encryption (sslmode)").value == mode
     assert field(app, "Host").value == "h.example"
 
 
@@ -320,6 +264,24 @@ def test_a_wrong_password_leads_back_to_the_sign_in(visit: Open, cluster: Cluste
     login = flow.draft().login
     assert login is not None
     assert (login.user, login.password) == ("somebody", None)
+
+
+def test_a_failure_of_encryption_leads_back_to_the_server(visit: Open, cluster: Cluster) -> None:
+    app = at_server(visit)
+    next(one for one in app.selectbox if one.label == "Encryption (sslmode)").set_value("require")
+    app = signed_in(app, cluster)
+    button(app, "Change the server").click().run()
+    assert field(app, "Port").value == str(cluster.port)
+
+
+def test_a_server_that_stopped_before_the_roles_is_tried_again(visit: Open, own_cluster: Cluster) -> None:
+    app = signed_in(at_server(visit), own_cluster)
+    own_cluster.stop()
+    app = app.run()
+    assert "Create roles and database" not in labels(app)
+    own_cluster.start()
+    button(app, "Try again").click().run()
+    assert "Create roles and database" in labels(app)
 
 
 def test_an_empty_user_is_refused(visit: Open, cluster: Cluster) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 import psutil
 
 from core.settings import DatabaseConfig
+from core.settings.config import this_machine
 from core.setup.credentials.attempt import Caller, Try
 from core.setup.credentials.sources import USUAL, Source
 from core.setup.dial import Place, pairs, resolve
@@ -102,7 +102,8 @@ def why_not(wanted: DatabaseConfig) -> str:
     places = _places(wanted)
     if not places:
         return "the host is not known"
-    if not all(_loopback(place.host, place.address) for place in places):
+    # A name counts by what it resolves to.
+    if not all((asked := place.address or place.host) and this_machine(asked) for place in places):
         return "they are tried on servers of this machine only, never over a network"
     if len({place.host for place in places}) > 1:
         return "they are tried on one server only"
@@ -119,15 +120,6 @@ def _places(wanted: DatabaseConfig) -> list[Place]:
         return []
     places, lost = resolve(found, time.perf_counter() + RESOLVE_S)
     return [] if lost else places
-
-
-def _loopback(host: str, address: str) -> bool:
-    """Whether an address is this machine's own; a name counts by what it resolves to."""
-    if not address:
-        return host.startswith(("/", "@"))
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return bool((mapped or parsed).is_loopback)
 
 
 def _pinned(wanted: DatabaseConfig, address: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from core import envfile
 from core.errors import TradekeepError
 from core.log import remember_secret
 from core.settings import DatabaseConfig, Settings, environment, parse_connection
-from core.settings.config import PLACE_VARIABLES, loopback, option_variables
+from core.settings.config import PLACE_VARIABLES, option_variables, this_machine
 from core.setup.credentials import passfile, servicefile
 
 Verdict = Literal["found", "nothing", "unreadable", "elsewhere", "fails", "works", "skipped"]
@@ -118,12 +118,7 @@ def concerns(config: DatabaseConfig, wanted: DatabaseConfig) -> bool:
 def _hosts(config: DatabaseConfig) -> set[str]:
     """The hosts' names, every way to this machine under one of them."""
     names = {*config.host.split(","), *config.options.get("hostaddr", "").split(",")} - {""}
-    return {"localhost" if local(name) else name.lower() for name in names} or {"localhost"}
-
-
-def local(host: str) -> bool:
-    """Whether a host is this machine: loopback, or a socket."""
-    return not host or host.startswith(("/", "@")) or loopback(host)
+    return {"localhost" if this_machine(name) else name.lower() for name in names} or {"localhost"}
 
 
 def completed(config: DatabaseConfig, wanted: DatabaseConfig) -> DatabaseConfig:
@@ -162,7 +157,7 @@ def _from_values(kind: str, name: str, values: Mapping[str, str], wanted: Databa
     if params.get("password"):
         count += 1
         yield _from_params(kind, f"{name}, PG* variables", params, wanted)
-    for names in PARTS if local(wanted.host.split(",")[0]) else ():
+    for names in PARTS if this_machine(wanted.host.split(",")[0]) else ():
         params = {keyword: values[key] for keyword, key in names.items() if values.get(key)}
         if params.get("password"):
             count += 1
@@ -249,7 +244,7 @@ def _pass_lines(wanted: DatabaseConfig) -> Iterator[Candidate]:
 def _spellings(wanted: DatabaseConfig) -> list[str]:
     """The host as it was given, and the other names of this machine where it is this one."""
     given = wanted.host.split(",")[0] or wanted.options.get("hostaddr", "") or "localhost"
-    if not local(given):
+    if not this_machine(given):
         return [given]
     return list(dict.fromkeys([given, "localhost", "127.0.0.1", "::1"]))
 
@@ -257,7 +252,7 @@ def _spellings(wanted: DatabaseConfig) -> list[str]:
 def _without_password(wanted: DatabaseConfig) -> Iterator[Candidate]:
     """Ways in that need none: through a socket as the system's own user (peer), over TCP where anybody may (trust)."""
     place = wanted.host.split(",")[0]
-    if not local(place):
+    if not this_machine(place):
         yield _plain("peer", "no password (peer, trust)", "skipped", "only for servers of this machine")
         return
     users = list(dict.fromkeys(user for user in (wanted.user, USUAL, _system_user()) if user))

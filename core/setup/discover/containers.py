@@ -75,6 +75,7 @@ def _container(row: dict[str, Any], tool: str) -> Sighting | None:
         detail=detail,
         start=Start(command=words, allowed=True, log=f"{tool} logs {name}"),
         worth=4,
+        name=name,
     )
 
 

@@ -33,6 +33,8 @@ def _cluster(row: dict[str, Any]) -> Sighting | None:
     config = row.get("config") if isinstance(row.get("config"), dict) else {}
     sockets = folder.socket_folders({k: str(v) for k, v in (config or {}).items()})
     running = str(row.get("running") or "0") not in ("0", "false", "False")
+    files = str(row.get("configdir") or CONFIG / version / name)
+    owner = str(row.get("owneruid") or "")
     return Sighting(
         SOURCE,
         (("cluster", f"{version}/{name}"), *data_key(str(row.get("pgdata") or ""))),
@@ -41,8 +43,11 @@ def _cluster(row: dict[str, Any]) -> Sighting | None:
         running=running,
         version=version,
         detail=f"cluster {version}/{name}",
-        start=_start(version, name, row.get("owneruid"), str(row.get("logfile") or "")),
+        start=_start(version, name, owner, str(row.get("logfile") or "")),
+        uid=int(owner) if owner.isdecimal() else None,
         worth=3,
+        name=name,
+        hba_file=str((config or {}).get("hba_file") or f"{files}/pg_hba.conf"),
     )
 
 
@@ -69,6 +74,8 @@ def from_files(config: Path = CONFIG) -> list[Sighting]:
                 detail=f"cluster {version}/{name}",
                 start=_start(version, name, None, f"/var/log/postgresql/postgresql-{version}-{name}.log"),
                 worth=3,
+                name=name,
+                hba_file=settings.get("hba_file") or str(file.parent / "pg_hba.conf"),
             )
         )
     return found

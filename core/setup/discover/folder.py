@@ -124,7 +124,7 @@ def start_of(data_dir: str, *, programs: str = "") -> Start | None:
         command=command,
         allowed=is_root() and owner != 0 and trusted,
         account=owner,
-        text=f"sudo -u {_name(owner)} {shown}",
+        text=f"sudo -u {account(owner)} {shown}",
         log=log,
     )
 
@@ -137,7 +137,8 @@ def _only_root_writes(program: Path) -> bool:
     return entry.st_uid == 0 and not entry.st_mode & 0o022
 
 
-def _name(uid: int) -> str:
+def account(uid: int) -> str:
+    """The name of the account with that number, as sudo takes it."""
     try:
         import pwd  # not on Windows
 

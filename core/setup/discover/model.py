@@ -48,7 +48,8 @@ class Sighting:
 
     keys: facts that no other server shares, ("pid", 17) or ("data", "/srv/pg"): by them sightings are one server.
     addresses: where it listens by TCP, as far as the source knows. sockets: folders of its socket files.
-    running: None where the source does not know. worth: the higher one names version and start.
+    running: None where the source does not know. worth: the higher one names version and start. name: of its cluster,
+    container or service. programs, hba_file: their folder and the file with the sign-in rules, "" where not known.
     """
 
     source: str
@@ -62,6 +63,9 @@ class Sighting:
     start: Start | None = None
     uid: int | None = None
     worth: int = 0
+    name: str = ""
+    programs: str = ""
+    hba_file: str = ""
 
     @property
     def pid(self) -> int | None:

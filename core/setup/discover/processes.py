@@ -34,6 +34,7 @@ class Options:
     port: int | None = None
     config_file: str = ""
     socket_dir: str = ""
+    hba_file: str = ""
 
 
 def parse(words: Sequence[str]) -> Options | None:
@@ -61,6 +62,7 @@ def parse(words: Sequence[str]) -> Options | None:
         folder.port_of(named),
         named.get("config_file", ""),
         next(iter(folder.socket_folders(named)), ""),
+        named.get("hba_file", ""),
     )
 
 
@@ -111,6 +113,7 @@ def _sighting(process: psutil.Process) -> Sighting | None:
         lock = None
     configured = folder.settings(data_dir, options.config_file) if data_dir or options.config_file else {}
     sockets = [lock.socket_dir if lock else "", options.socket_dir, *folder.socket_folders(configured)]
+    hba_file = options.hba_file or configured.get("hba_file") or ("pg_hba.conf" if data_dir else "")
     return Sighting(
         SOURCE,
         (("pid", process.pid), *data_key(data_dir)),
@@ -120,6 +123,8 @@ def _sighting(process: psutil.Process) -> Sighting | None:
         version=_program_version(exe) or (folder.version_of(data_dir) if data_dir else None) or folder.version_in(exe),
         uid=uid,
         worth=1,
+        programs=os.path.dirname(exe),
+        hba_file=os.path.join(data_dir, hba_file),
     )
 
 

@@ -28,6 +28,8 @@ def parse(rows: Iterable[dict[str, Any]]) -> list[Sighting]:
         data = re.search(r'-D\s*(?:"([^"]+)"|(\S+))', command)
         data_dir = (data[1] or data[2]) if data else ""
         settings = folder.settings(data_dir) if data_dir else {}
+        program = re.match(r'\s*(?:"([^"]+)"|(\S+))', command)
+        programs = re.split(r"[\\/](?=[^\\/]*$)", program[1] or program[2])[0] if program else ""
         status, pid = str(row.get("status") or ""), row.get("pid")
         running = {"running": True, "start_pending": True, "stopped": False, "paused": None}.get(status)
         disabled = row.get("start_type") == "disabled"
@@ -44,6 +46,9 @@ def parse(rows: Iterable[dict[str, Any]]) -> list[Sighting]:
                 start=Start(command=("net", "start", name), allowed=is_root() and not disabled,
                             text=f'net start "{name}"' if " " in name else f"net start {name}"),
                 worth=3,
+                name=name,
+                programs=programs,
+                hba_file=settings.get("hba_file") or (f"{data_dir}\\pg_hba.conf" if data_dir else ""),
             )
         )  # fmt: skip
     return found

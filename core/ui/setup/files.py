@@ -25,9 +25,10 @@ ROLE_WORDS = {"owner": "owner (migrations)", "runtime": "runtime (your bots)", "
 
 def show(draft: Draft, settings: Settings, *, rotation: bool = True) -> None:
     """Both files with their backups, and new passwords, behind one fold."""
-    busy = work.running(draft.task(RESTORE)) or work.running(draft.task(ROTATE))
+    begun = any(state.tasks().latest(draft.task(name)) is not None for name in (RESTORE, ROTATE))
     pending = rotation and rotate.interrupted(settings)
-    with st.expander("Files and backups", icon=":material/history:", expanded=busy or pending):
+    # Open as long as there is something to tell: folding it when the work ends would hide what it came to.
+    with st.expander("Files and backups", icon=":material/history:", expanded=begun or pending):
         for path in (settings.env_local, settings.env_tradekeep):
             with shown():
                 _file(path)
@@ -62,7 +63,8 @@ def _file(path: Path) -> None:
         help="The newest first. 20 are kept, in .tradekeep-backups beside the file; only you can read them.",
     )
     change = envfile.restore_preview(path, chosen)
-    found = "What restoring it would change:" if change else "The same as the present file."
+    alike = " Lines that look alike differ in the password, which is not shown." if "***" in change else ""
+    found = f"What restoring it would change:{alike}" if change else "The same as the present file."
     st.caption(f"Kept {cards.text(age(kept[chosen].taken_at))}. {found}")
     if not change:
         return
@@ -115,6 +117,8 @@ def _restored(draft: Draft) -> None:
         st.markdown(":material/info: Restored. No database is configured in it.")
     elif result.success:
         st.markdown(":green[:material/check_circle:] Restored, and the connection works. Restart your bots.")
+    elif state.status().mode == "connected":  # repaired since
+        state.tasks().forget(draft.task(RESTORE))
     else:
         st.markdown(
             ":red[:material/error:] Restored, but the connection does not work with it. Repair it with the buttons "

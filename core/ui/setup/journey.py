@@ -14,7 +14,7 @@ from core.tasks import Progress
 from core.ui import cache, cards, work
 from core.ui.cache import clear
 from core.ui.page import shown
-from core.ui.setup import files, results, steps
+from core.ui.setup import coverage, demo, files, results, steps
 
 LOCAL, START = "setup_local", "setup_start"
 # What running the local setup again mends: logins, database, rights.
@@ -26,7 +26,7 @@ PROMISES = (
         "description",
         "Writes `.env.local` and `.env.tradekeep` into the project folder; keeps their other lines, and a backup.",
     ),
-    ("table", "Creates the 34 tables, then writes, reads back and rolls back a row in each of them."),
+    ("table", "Creates the tables, then writes, reads back and rolls back a row in each of them."),
     ("replay", "Can be run again at any time: what is there already is kept."),
 )
 MARKS = {
@@ -232,7 +232,9 @@ def done(draft: Draft, status: Status, settings: Settings) -> None:
         )
         st.code(str(settings.project / ".env.local"), language=None)
         st.caption(
-            "Owner and viewer stand in .env.tradekeep beside it, so that the bots never get the owner's password."
+            "One login serves bots, dashboard and migrations; nothing keeps them apart."
+            if settings.owner is None and settings.viewer is None
+            else "Owner and viewer stand in .env.tradekeep beside it, so that the bots never get the owner's password."
         )
     task = state.tasks().latest(draft.task(LOCAL))
     if task is not None and task.state == "done":
@@ -240,6 +242,9 @@ def done(draft: Draft, status: Status, settings: Settings) -> None:
             work.show_steps(task.steps)
     with st.container(border=True), shown():
         steps.verification(draft)
+    with st.container(border=True):
+        coverage.show()
+    demo.show()
     if st.button("Set up another server", key="setup_another", icon=":material/add:"):
         start_over().way = "choose"
         st.rerun()
@@ -271,7 +276,9 @@ def away(draft: Draft, status: Status, settings: Settings, config: DatabaseConfi
             st.rerun()
         if st.button("Change the connection", key="setup_reconnect"):
             fresh = start_over()
-            fresh.way, fresh.server, fresh.at = "server", config.replace(password=None), "server"
+            # Where a piece of the password stands in the host, the form would show it.
+            fresh.server = None if config.misplaced else config.replace(password=None)
+            fresh.way, fresh.at = "server", "server"
             st.rerun()
         if st.button("Set up another server", key="setup_elsewhere"):
             start_over().way = "choose"

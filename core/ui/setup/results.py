@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import state
 from core.errors import KINDS, TradekeepError
-from core.format import age, duration
+from core.format import age, count, duration
 from core.setup.diagnose import ConnectionResult
 from core.setup.diagnostics import diagnostics
 from core.setup.rights import Privilege
@@ -21,6 +21,10 @@ VERDICTS = {
     True: ":green[:material/check_circle:]",
     False: ":red[:material/error:]",
     None: ":gray[:material/radio_button_unchecked:]",
+}
+WORDS = {
+    "database": {True: "passed", False: "failed", None: "not looked at"},
+    "coins": {True: "covered", False: "late", None: "no data"},
 }
 STEP_WORDS = {
     "resolve": "Name", "port": "Port", "tls": "Encryption", "login": "Sign-in", "database": "Database",
@@ -139,16 +143,25 @@ def _error(result: ConnectionResult) -> TradekeepError:
 
 
 def verifications(lines: list[Verification], at: float | None = None) -> None:
-    """A sentence, then what failed, then everything behind a fold. at: when, in unix seconds."""
-    bad = [line for line in lines if not line.ok]
+    """A sentence, then what failed, then everything behind a fold. at: when, in unix seconds.
+
+    Coins have a list of their own on the page, so only their number is told here.
+    """
+    coins = [line for line in lines if line.area == "coins"]
+    lines = [line for line in lines if line.area != "coins"]
+    bad, unknown = ([line for line in lines if line.ok is verdict] for verdict in (False, None))
     took = f"took {duration(sum(line.ms for line in lines) / 1000)}"
     when = f"verified {age(datetime.fromtimestamp(at, UTC))}, " if at is not None else ""
-    if bad:
-        sentence = f":red[:material/error:] **{len(bad)} of {len(lines)} verifications did not pass**"
+    if bad or unknown:
+        rest = f", {len(unknown)} could not be looked at" if unknown else ""
+        sentence = f":red[:material/error:] **{len(bad)} of {len(lines)} verifications did not pass{rest}**"
     else:
         sentence = f":green[:material/verified:] **All {len(lines)} verifications passed**"
+    if coins:
+        covered = sum(line.ok is True for line in coins)
+        sentence += f" · {VERDICTS[covered == len(coins) or None]} {covered} of {count(len(coins), 'coin')} covered"
     st.markdown(f"{sentence} · :gray[{when}{took}]")
-    for line in bad:
+    for line in bad or unknown[:1]:
         st.markdown(f"{VERDICTS[line.ok]} **{cards.text(line.name)}** · {cards.text(line.message)}")
         if line.fix:
             st.caption(cards.text(line.fix))
@@ -157,11 +170,11 @@ def verifications(lines: list[Verification], at: float | None = None) -> None:
             [
                 {
                     "Verification": line.name,
-                    "Verdict": {True: "passed", False: "failed", None: "not looked at"}[line.ok],
+                    "Verdict": WORDS[line.area][line.ok],
                     "What was found": line.message,
                     "Time": duration(line.ms / 1000),
                 }
-                for line in lines
+                for line in [*lines, *coins]
             ],
             hide_index=True,
             width="stretch",

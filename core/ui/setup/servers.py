@@ -9,7 +9,7 @@ import streamlit as st
 from core import state
 from core.errors import TradekeepError, classify
 from core.probe import reach
-from core.settings import DatabaseConfig
+from core.settings import TLS_MODES, DatabaseConfig
 from core.setup import discover
 from core.setup.flow import Draft
 from core.tasks import Progress
@@ -17,7 +17,6 @@ from core.ui import cards, work
 from core.ui.page import shown
 from core.ui.setup.login import PASTE_HELP, paste
 
-TLS_MODES = ("prefer", "require", "verify-ca", "verify-full", "allow", "disable")
 TLS_HELP = "Over a network choose verify-full: only it refuses both a forged certificate and a wrong server."
 STARTING = "setup_start"
 SHOWN = 5
@@ -78,12 +77,16 @@ def server(draft: Draft) -> None:
         port = right.text_input("Port", value=given.port_text or "5432")
         present = given.options.get("sslmode", "prefer")
         mode = st.selectbox(
-            "Encryption", TLS_MODES, index=TLS_MODES.index(present) if present in TLS_MODES else 0, help=TLS_HELP
+            "Encryption (sslmode)",
+            TLS_MODES,
+            index=TLS_MODES.index(present) if present in TLS_MODES else 0,
+            help=TLS_HELP,
         )
         root = st.text_input(
-            "Certificate authority file (optional)",
+            "Certificate authority file (sslrootcert, optional)",
             value=given.options.get("sslrootcert", ""),
-            help="The file that signed the server's certificate; needed for verify-ca and verify-full.",
+            help="The certificate that signed the server's; needed for verify-ca and verify-full. The word system "
+            "means the authorities that this machine trusts.",
         )
         go_on = st.form_submit_button("Continue", type="primary")
     with shown():

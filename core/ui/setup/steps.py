@@ -21,8 +21,10 @@ from core.ui.setup.servers import server
 
 # Failures that another login mends, not another try.
 SIGN_IN_TYPES = ("auth", "permission", "schema")
+# Failures that another host, port or encryption mends.
+SERVER_TYPES = ("network", "service", "tls")
 # Refusals of a plan after which one login for everything is the way on.
-ONE_LOGIN = ("permission.provision", "schema.foreign_database", "config.own_login")
+ONE_LOGIN = ("permission.provision", "schema.foreign_database", "config.own_login", "config.pooler")
 
 
 def test(draft: Draft) -> None:
@@ -36,7 +38,8 @@ def test(draft: Draft) -> None:
         if found.success:  # it was still running when the page was drawn as "test"
             st.rerun()
         show_guide(draft)
-    sign_in = found is not None and not found.success and found.error_type in SIGN_IN_TYPES
+    failed = found.error_type if found is not None and not found.success else None
+    sign_in = failed in SIGN_IN_TYPES
     with st.container(horizontal=True):
         if sign_in:
             _change_sign_in(draft, primary=True)
@@ -44,6 +47,9 @@ def test(draft: Draft) -> None:
         if st.button(label, type="secondary" if sign_in else "primary", key="setup_test_again"):
             draft.tested = None
             begin_test(draft)
+            st.rerun()
+        if failed in SERVER_TYPES and st.button("Change the server", key="setup_server_again"):
+            draft.at, draft.tested = "server", None
             st.rerun()
         if not sign_in:
             _change_sign_in(draft, primary=False)
@@ -84,6 +90,9 @@ def roles(draft: Draft) -> None:
     except TradekeepError as error:
         refused = error
         cards.error_card(error)
+        if st.button("Try again", key="setup_plan_again"):
+            state.tasks().forget(name)
+            st.rerun()
     for action in actions:
         st.markdown(f":material/arrow_forward: {cards.text(action.title)}")
         if action.harm:
@@ -163,6 +172,9 @@ def schema(draft: Draft) -> None:
     if found is not None and found.current_version:
         newest = cards.text(found.expected_version)
         st.markdown(f"The schema is at {cards.text(found.current_version)}; the newest is {newest}.")
+    if found is not None and found.matching:
+        show_schema.record(found, draft.task("setup_schema"))
+        return
     damaged = found is not None and bool(found.missing or found.incomplete)
     if damaged:
         show_schema.damage(state.databases().owner)
@@ -186,12 +198,17 @@ def making_tables(draft: Draft) -> bool:
     return work.running(draft.task("setup_schema"))
 
 
-def begin_verification(draft: Draft) -> None:
-    """Verify in the background with the process's own databases."""
+def begin_verification(draft: Draft, *, coins: bool = False) -> None:
+    """Verify in the background with the process's own databases; coins: also whether each one is being saved."""
     databases: Databases = state.databases()
+    tracked = state.settings().tracked_symbols if coins else None
     name = draft.task("setup_verify")
+
+    def run(progress: Progress) -> None:
+        draft.take_verified(verify.verify(databases, tracked=tracked, progress=progress))
+
     state.tasks().forget(name)
-    work.begin(name, "Verifying", lambda progress: draft.take_verified(verify.verify(databases, progress=progress)))
+    work.begin(name, "Verifying", run)
 
 
 def verification(draft: Draft) -> None:
@@ -208,7 +225,7 @@ def verification(draft: Draft) -> None:
         label = "Verify again" if draft.verifications else "Verify"
         passed = verify.passed(draft.verifications)
         if st.button(label, type="secondary" if passed else "primary", key="setup_verify_again"):
-            begin_verification(draft)
+            begin_verification(draft, coins=True)
             st.rerun()
         results.diagnostics_button(draft.verifications)
 

@@ -1,0 +1,225 @@
+"""Whether every coin that the platform follows is being written: recent candles in each timeframe, decision traces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+
+from core.format import age, count, duration
+from core.models import Timeframe
+from core.models.base import UtcTime
+from core.repositories.market import TRACE_EVERY_S, TRACES
+
+MULTIPLE = 3.0  # recent: at most so many lengths of a candle old; one is growing, one may just be waited for
+SKEW_S = 300.0  # what two clocks may differ
+RETIRED_DAYS = 90
+TRACE_DAYS = 7
+LENGTH_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400, "1w": 604_800}
+USUAL = ("15m", "1h", "4h", "1d")
+TRACE = "decision trace"
+
+
+class Seen(BaseModel):
+    """The newest row of one kind: ok is None where there is none, which is not a pass.
+
+    what: a timeframe, or "decision trace". longest_s: how old the newest may be.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    what: str
+    at: datetime | None
+    ok: bool | None
+    longest_s: float
+
+
+class Coin(BaseModel):
+    """One coin, where it is known from, and what was last written about it."""
+
+    model_config = ConfigDict(frozen=True)
+    symbol: str
+    known_from: list[str]
+    seen: list[Seen]
+
+    @property
+    def ok(self) -> bool | None:
+        """False if something is too old; else None if something was never written; else everything is recent."""
+        verdicts = [one.ok for one in self.seen]
+        return False if False in verdicts else None if None in verdicts else True
+
+
+class Coverage(BaseModel):
+    """Every coin that is followed at a moment, and those that no longer are."""
+
+    model_config = ConfigDict(frozen=True)
+    at: datetime
+    timeframes: list[str]
+    coins: list[Coin]
+    retired: list[str]
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether every coin is covered; None where no coin is followed or something was never written."""
+        verdicts = [coin.ok for coin in self.coins]
+        return False if False in verdicts else None if None in verdicts or not verdicts else True
+
+
+# Each symbol of a table by one step through its index, however many rows each has.
+# Source: PostgreSQL wiki, "Loose indexscan".
+_SYMBOLS = """symbols(symbol) AS (
+  SELECT (SELECT min(symbol) FROM {table})
+  UNION ALL SELECT (SELECT min(symbol) FROM {table} WHERE symbol > symbols.symbol) FROM symbols
+  WHERE symbols.symbol IS NOT NULL)"""
+_CANDLES = f"""
+WITH RECURSIVE {_SYMBOLS.format(table="candles")},
+timeframes(timeframe) AS (VALUES {", ".join(f"('{length}')" for length in LENGTH_S)})
+SELECT symbol, timeframe, (SELECT max(open_time) FROM candles c WHERE c.symbol = symbols.symbol
+  AND c.timeframe = timeframes.timeframe AND c.open_time < 'infinity') AS newest
+FROM symbols CROSS JOIN timeframes WHERE symbol IS NOT NULL
+"""  # noqa: S608  # our own names
+_SIGNALS = f"""
+WITH RECURSIVE {_SYMBOLS.format(table="signals")}
+SELECT symbol, (SELECT max(generated_at) FROM signals s WHERE s.symbol = symbols.symbol
+  AND s.generated_at < 'infinity') AS newest
+FROM symbols WHERE symbol IS NOT NULL
+"""  # noqa: S608
+_POSITIONS = """
+SELECT symbol, count(CASE WHEN status <> 'CLOSED' THEN 1 END) AS held,
+  max(CASE WHEN closed_at < 'infinity' THEN closed_at END) AS newest
+FROM positions GROUP BY symbol
+"""
+_TRACES = """
+SELECT symbol, (SELECT max(occurred_at) FROM system_events e WHERE e.symbol = given.symbol
+  AND e.event_type IN :traces AND e.occurred_at > :since AND e.occurred_at < 'infinity') AS newest
+FROM (SELECT value AS symbol FROM {list} AS each_one(value)) AS given
+"""
+_LIST = {"postgresql": "jsonb_array_elements_text(CAST(:symbols AS jsonb))", "sqlite": "json_each(:symbols)"}
+
+
+def coverage(
+    connection: sa.Connection, tracked: Iterable[str] = (), *, now: datetime | None = None, multiple: float = MULTIPLE
+) -> Coverage:
+    """What was last written about every coin: in each timeframe that is in use, and by decision traces.
+
+    tracked: coins that are expected whatever the tables say (TRACKED_SYMBOLS). Coins: those, and the symbols of
+    candles, signals and positions; one of which nothing is younger than RETIRED_DAYS is retired. Timeframes: those
+    that any coin was written in lately; without a candle the usual four. Times of the future are not recent.
+    """
+    now = now or datetime.now(UTC)
+    candles = _candles(connection)
+    signals = {row.symbol: row.newest for row in _rows(connection, _SIGNALS)}
+    positions = {row.symbol: row for row in _rows(connection, _POSITIONS)}
+    named = dict.fromkeys(tracked)
+    sources = {"TRACKED_SYMBOLS": named, "positions": positions, "signals": signals, "candles": candles}
+    known = {symbol: [name for name, found in sources.items() if symbol in found] for symbol in
+             sorted({symbol for found in sources.values() for symbol in found})}  # fmt: skip
+
+    def retired(symbol: str) -> bool:
+        if symbol in named or (symbol in positions and positions[symbol].held):
+            return False
+        newest = [*candles.get(symbol, {}).values(), signals.get(symbol)]
+        newest += [positions[symbol].newest] if symbol in positions else []
+        return all(at is None or at < now - timedelta(days=RETIRED_DAYS) for at in newest)
+
+    gone = [symbol for symbol in known if retired(symbol)]
+    followed = [symbol for symbol in known if symbol not in set(gone)]
+    timeframes = _in_use([candles[symbol] for symbol in followed if symbol in candles])
+    traces = _traces(connection, followed, now)
+    coins = []
+    for symbol in followed:
+        seen = [_seen(name, candles.get(symbol, {}).get(name), LENGTH_S[name] * multiple, now) for name in timeframes]
+        seen.append(_seen(TRACE, traces.get(symbol), TRACE_EVERY_S * multiple, now))
+        coins.append(Coin(symbol=symbol, known_from=known[symbol], seen=seen))
+    return Coverage(at=now, timeframes=timeframes, coins=coins, retired=gone)
+
+
+def _rows(connection: sa.Connection, sql: str, values: dict[str, Any] | None = None) -> list[Any]:
+    statement = sa.text(sql).columns(newest=UtcTime())
+    if ":traces" in sql:
+        statement = sa.text(sql).bindparams(sa.bindparam("traces", expanding=True)).columns(newest=UtcTime())
+    return list(connection.execute(statement, values or {}))
+
+
+def _candles(connection: sa.Connection) -> dict[str, dict[str, datetime]]:
+    """Symbol -> timeframe -> the open time of its newest candle."""
+    found: dict[str, dict[str, datetime]] = {}
+    for row in _rows(connection, _CANDLES):
+        own = found.setdefault(row.symbol, {})
+        if row.newest is not None:
+            own[row.timeframe] = row.newest
+    return found
+
+
+def _traces(connection: sa.Connection, symbols: Sequence[str], now: datetime) -> dict[str, datetime | None]:
+    """Symbol -> its newest decision trace of the last TRACE_DAYS days."""
+    sql = _TRACES.format(list=_LIST[connection.dialect.name])
+    if connection.dialect.name == "sqlite":
+        sql = sql.replace(" AS each_one(value)", "")
+    since = UtcTime().bind_processor(connection.dialect)
+    moment = now - timedelta(days=TRACE_DAYS)
+    values = {"symbols": json.dumps(list(symbols)), "traces": TRACES, "since": since(moment) if since else moment}
+    return {row.symbol: row.newest for row in _rows(connection, sql, values)}
+
+
+def _in_use(candles: Iterable[dict[str, datetime]]) -> list[str]:
+    """The timeframes that were written lately, measured by the newest candle of all; in rising order."""
+    newest: dict[str, datetime] = {}
+    for own in candles:
+        for name, at in own.items():
+            newest[name] = max(at, newest.get(name, at))
+    if not newest:
+        return list(USUAL)
+    last = max(newest.values())
+    return [
+        name
+        for name in map(str, Timeframe)
+        if name in newest and last - newest[name] < timedelta(days=RETIRED_DAYS) + timedelta(seconds=LENGTH_S[name])
+    ]
+
+
+def _seen(what: str, at: datetime | None, longest_s: float, now: datetime) -> Seen:
+    ok = None
+    if at is not None:
+        ok = -SKEW_S <= (now - at).total_seconds() <= longest_s
+    return Seen(what=what, at=at, ok=ok, longest_s=longest_s)
+
+
+def told(coin: Coin, now: datetime) -> tuple[str, str]:
+    """What was found about a coin, and what to do about it; the second is empty where nothing is to be done."""
+    late = [one for one in coin.seen if one.ok is False]
+    never = [one for one in coin.seen if one.ok is None]
+    fine = [one for one in coin.seen if one.ok]
+    parts = [f"late: {', '.join(_late(one, now) for one in late)}"] if late else []
+    if never and len(never) == len(coin.seen):
+        parts.append("no data: nothing was ever written about it")
+    elif never:
+        parts.append(f"no data: {', '.join(one.what for one in never)}")
+    if fine:
+        parts.append(f"recent: {', '.join(f'{one.what} {age(one.at, now)}' for one in fine)}")
+    if late:
+        return "; ".join(parts), "See in the log of its bot why nothing more is written, and whether the bot runs."
+    if never:
+        return "; ".join(parts), "Start what writes it; a coin that is not meant to be followed: see TRACKED_SYMBOLS."
+    return "; ".join(parts), ""
+
+
+def _late(one: Seen, now: datetime) -> str:
+    if one.at is not None and one.at > now:
+        return f"{one.what} lies {duration((one.at - now).total_seconds())} in the future"
+    return f"{one.what} {age(one.at, now)} (at most {duration(one.longest_s)})"
+
+
+def sentence(found: Coverage) -> str:
+    """How the coins are, in one sentence."""
+    if not found.coins:
+        return "No coin is followed yet: TRACKED_SYMBOLS names none, and candles, signals and positions are empty."
+    fine = sum(coin.ok is True for coin in found.coins)
+    late, never = (sum(coin.ok is verdict for coin in found.coins) for verdict in (False, None))
+    parts = [f"{fine} of {count(len(found.coins), 'coin')} {'is' if len(found.coins) == 1 else 'are'} covered"]
+    parts += [f"{late} late"] if late else []
+    parts += [f"{never} without all data"] if never else []
+    return ", ".join(parts) + "."
