@@ -36,7 +36,8 @@ class Status:
 
     mode: starting (nothing known yet), demo (no database was ever configured), misconfigured (the configuration
     cannot be read), connecting (first tries), connected, down.
-    since: unix seconds of the last change of mode. reachable_at: unix seconds of the last answer.
+    since: unix seconds of the last change of mode. reachable_at: unix seconds of the last answer. demo_data: invented
+    rows were loaded into this database.
     """
 
     mode: str = "starting"
@@ -48,6 +49,7 @@ class Status:
     attempt: int = 0
     since: float = field(default_factory=time.time)
     reachable_at: float | None = None
+    demo_data: bool = False
 
     @property
     def ready(self) -> bool:
@@ -311,14 +313,16 @@ def _examine(watcher: _Watcher, configured: Settings) -> Status:
     known = before if before.label == label else Status()
     try:
         latency_ms = _reached(databases(), known, configured)
+        schema, invented = _schema(watcher, known)
         return Status(
             mode="connected",
             label=label,
             latency_ms=latency_ms,
             server_version=databases().writer.capabilities.version,
-            schema=_schema(watcher, known),
+            schema=schema,
             since=moved("connected"),
             reachable_at=time.time(),
+            demo_data=invented,
         )
     except TradekeepError as error:
         found = _away(error, known, configured)
@@ -352,17 +356,18 @@ def _away(error: TradekeepError, known: Status, configured: Settings) -> Status:
     return replace(known, mode=mode, error=copy.copy(error), attempt=attempt, latency_ms=None)
 
 
-def _schema(watcher: _Watcher, known: Status) -> SchemaVersion:
-    """The schema's version: read when somebody asked, when it is not as it should be, and now and then."""
+def _schema(watcher: _Watcher, known: Status) -> tuple[SchemaVersion, bool]:
+    """Schema version, and whether demo data is loaded: read when asked, when the schema is not right, now and then."""
     from core.schema import migrate  # not at the top: with the models it is a third of all imports
+    from core.services import demo_data
 
     now = time.monotonic()
     wanted = watcher.schema_wanted > watcher.schema_read
-    schema = known.schema
+    schema, invented = known.schema, known.demo_data
     if schema is None or schema.migration_needed or wanted or now - watcher.schema_at > SCHEMA_EVERY_S:
-        schema = migrate.status(databases().writer)
+        schema, invented = migrate.status(databases().writer), databases().writer.ask(demo_data.present)
         watcher.schema_read, watcher.schema_at = watcher.begun, now
-    return schema
+    return schema, invented
 
 
 def _wake(found: Status) -> bool:

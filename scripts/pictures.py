@@ -63,11 +63,19 @@ def local_server(visitor: Visitor) -> None:
     visitor.wait_for("verifications passed", timeout_s=120)
 
 
+def demo_data(visitor: Visitor) -> None:
+    """Demo data in that server's empty database."""
+    visitor.open("/setup").click("Load demo data")
+    visitor.page.get_by_role("dialog").get_by_role("button", name="Load it").click()
+    visitor.wait_for("rows of demo data loaded", timeout_s=120)
+
+
 # What to do first, then the pictures of the state that this leads to: name, path.
 STATES: tuple[tuple[Callable[[Visitor], None], tuple[tuple[str, str], ...]], ...] = (
     (nothing, (("overview", "/"), ("setup-start", "/setup"))),
     (wrong_password, (("setup-error", "/setup"),)),
     (local_server, (("setup-done", "/setup"), ("schema", "/schema"))),
+    (demo_data, (("setup-demo-data", "/setup"),)),
 )
 
 

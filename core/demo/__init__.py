@@ -75,8 +75,8 @@ def _sources() -> bytes:
     """A digest of everything that decides what the rows look like."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[2]
-    for folder in (root / "core" / "demo", root / "core" / "models", root / "migrations" / "versions"):
-        for source in sorted(folder.glob("*.py")):
+    for folder in ("core/demo", "core/models", "core/portfolio", "migrations/versions"):
+        for source in sorted((root / folder).glob("*.py")):
             digest.update(source.read_bytes())
     return digest.digest()
 
@@ -112,7 +112,8 @@ def _make(file: Path) -> None:
 
 
 def write(file: Path, tables: Iterable[tuple[sa.Table, list[dict[str, Any]]]]) -> None:
-    """A new SQLite file with the whole schema, its revision recorded, and these rows."""
+    """A new SQLite file with the whole schema, its revision recorded, these rows, and rollups of them."""
+    from core.portfolio import refresh
     from core.schema import migrate  # Alembic takes a while to import, and only this needs it
 
     made = Database(_config(file))
@@ -122,6 +123,7 @@ def write(file: Path, tables: Iterable[tuple[sa.Table, list[dict[str, Any]]]]) -
             Base.metadata.create_all(connection)
             for table, found in tables:
                 _insert(connection, table, found, moments)
+        refresh.refresh(made)
         migrate.stamp(made, "head")
     finally:
         made.dispose()

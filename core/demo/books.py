@@ -189,7 +189,7 @@ def _fill(trip: Trip, order: str, sign: int, moment: datetime, price: Decimal, s
 
 
 def _refused(trip: Trip, moment: datetime, rng: random.Random) -> Row:
-    row = _fill(trip, f"D{trip.id:06d}-R", 1, moment + timedelta(seconds=40), trip.entry_price, trip.size, Decimal(0))
+    row = _fill(trip, f"D{trip.id:06d}-R", 1, moment - timedelta(seconds=40), trip.entry_price, trip.size, Decimal(0))
     return row | {"status": rng.choice(("REJECTED", "CANCELLED")), "fee_currency": None}
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from core.demo.market import ADA, BAR, BTC, BTC_EUR, ETH, SOL, XRP, Coin, Prices
+from core.demo.market import ADA, BAR, BTC, BTC_EUR, ETH, ETH_EUR, SOL, XRP, Coin, Prices
 
 FEE = Decimal("0.0005")  # of each fill's value
 CENT = Decimal("0.000001")
@@ -56,8 +56,10 @@ BOTS = (
         40, 90, 0.060, 0.030, 0.55, 0.30, "Tries a new idea without real money."),
     Bot(4, "Momentum 2", "live", "stopped", "momentum", "1h", (SOL, ADA), Decimal(4_000), 30, 322,
         36, 30, 0.035, 0.030, 0.47, 0.45, "Stopped after a long series of losses."),
-    Bot(5, "Euro saver", "live", "running", "trend_follow", "4h", (BTC_EUR,), Decimal(10_000), 60, None,
-        34, 80, 0.040, 0.021, 0.57, 0.50, "The same idea as the trend follower, in euros."),
+    Bot(5, "Euro saver", "live", "running", "trend_follow", "4h", (BTC_EUR, ETH_EUR), Decimal(10_000), 60, None,
+        34, 80, 0.040, 0.021, 0.54, 0.40, "The same idea as the trend follower, in euros."),
+    Bot(6, "Breakout backtest", "backtest", "stopped", "breakout", "4h", (BTC, ETH, SOL), Decimal(10_000), 1, 118,
+        40, 90, 0.060, 0.030, 0.74, 0.30, "What made the breakout study look promising."),
 )  # fmt: skip
 
 # How each live market ends: hours before now at which the open position was entered (None: nothing is held), its
@@ -69,6 +71,7 @@ ENDINGS: dict[str, tuple[float | None, int, int]] = {
     "XRP/USDT": (None, 0, -1),
     "ADA/USDT": (4.6, 1, 1),
     "BTC/EUR": (12.3, 1, 1),
+    "ETH/EUR": (None, 0, -1),
 }
 
 

@@ -30,7 +30,10 @@ EUR_PER_USDT = 0.92
 
 @dataclass(frozen=True)
 class Coin:
-    """One market. beta: how much it follows the whole market; turnover: its volume a bar in currency."""
+    """One market. beta: how much it follows the whole market; turnover: its volume a bar in currency.
+
+    follows: the market of the same coin in another currency, which has the same moves.
+    """
 
     symbol: str
     start: float
@@ -39,6 +42,7 @@ class Coin:
     beta: float
     turnover: float
     currency: str = "USDT"
+    follows: str = ""
 
 
 BTC = Coin("BTC/USDT", 58_400.0, 1, 4, 1.0, 9_000_000)
@@ -46,8 +50,9 @@ ETH = Coin("ETH/USDT", 2_950.0, 2, 3, 1.15, 4_800_000)
 SOL = Coin("SOL/USDT", 128.0, 2, 2, 1.4, 1_900_000)
 XRP = Coin("XRP/USDT", 0.58, 4, 1, 0.9, 1_100_000)
 ADA = Coin("ADA/USDT", 0.44, 4, 1, 1.1, 600_000)
-BTC_EUR = Coin("BTC/EUR", 58_400.0 * EUR_PER_USDT, 1, 4, 1.0, 700_000, "EUR")
-COINS = (BTC, ETH, SOL, XRP, ADA, BTC_EUR)
+BTC_EUR = Coin("BTC/EUR", 58_400.0 * EUR_PER_USDT, 1, 4, 1.0, 700_000, "EUR", "BTC/USDT")
+ETH_EUR = Coin("ETH/EUR", 2_950.0 * EUR_PER_USDT, 2, 3, 1.15, 400_000, "EUR", "ETH/USDT")
+COINS = (BTC, ETH, SOL, XRP, ADA, BTC_EUR, ETH_EUR)
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,10 @@ def market(now: datetime, seed: int) -> dict[str, Prices]:
         own = volatility * 0.55 * rng.standard_normal(len(drift))
         wicks = np.abs(rng.standard_normal((2, len(drift)))) * volatility * 0.5
         traded = rng.lognormal(0, 0.5, len(drift))
-        if coin is BTC_EUR:  # the same coin in another currency: it follows the dollar price
+        if coin.follows:
             own = 0.0004 * rng.standard_normal(len(drift))
-            closes = found[BTC.symbol].close / BTC.start * coin.start * np.exp(np.cumsum(own[:count]) * 0.3)
+            other = found[coin.follows]
+            closes = other.close / other.coin.start * coin.start * np.exp(np.cumsum(own[:count]) * 0.3)
         else:
             closes = coin.start * np.exp(np.cumsum((coin.beta * common + own)[:count]))
         found[coin.symbol] = _bars(coin, start, now, closes, wicks[:, :count], traded[:count])

@@ -12,20 +12,21 @@ from core.demo import agents, books, people
 from core.demo.books import Row
 from core.demo.bots import trips as all_trips
 from core.demo.market import market as all_prices
-from core.models import Base
+from core.models import AREAS, Base
 
 SEED = 20_249
 
 
 def rows(now: datetime, seed: int = SEED) -> Iterator[tuple[Table, list[Row]]]:
-    """(table, its rows) for every table, parents first; rows by the names of the columns, all with the same keys.
+    """(table, its rows) for every table but the rollups, parents first.
 
-    now: aware; it is the moment of the newest row. The same now and seed give the same rows. Columns named source
-    hold "demo".
+    Rows by the names of the columns, all with the same keys. now: aware; it is the moment of the newest row. The same
+    now and seed give the same rows. Columns named source hold "demo".
     """
     made = _made(now, seed)
     for table in Base.metadata.sorted_tables:
-        yield table, list(made.pop(table.name))
+        if table.name not in AREAS["rollups"]:  # they are made from the round trips
+            yield table, list(made.pop(table.name))
 
 
 def _made(now: datetime, seed: int) -> dict[str, Iterable[Row]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -10,10 +10,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from core.models import Base
+from core.models.base import Now
 
 M = TypeVar("M", bound=Base)
 MOST = 10_000
-PARAMETERS = 30_000  # SQLite takes 32,766 in one statement, PostgreSQL 65,535
+SQLITE_PARAMETERS = 30_000  # it takes 32,766 in one statement
 
 
 class Repository(Generic[M]):
@@ -48,19 +49,41 @@ class Repository(Generic[M]):
         """Insert rows, or change those that have the key already and differ; how many were new or changed."""
         self.session.flush()
         connection = self.session.connection()
-        make: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        table, size = self.model.__table__, PARAMETERS // max(1, len(rows[0]) if rows else 1)
         number = 0
-        for start in range(0, len(rows), size):
-            statement = make(table).values([dict(row) for row in rows[start : start + size]])
+        for statement in _sqlite_inserts(self._table, rows) if self._sqlite else _postgresql_insert(self._table, rows):
             values: dict[str, Any] = {name: statement.excluded[name] for name in change}
-            if "updated_at" in table.c:
-                values["updated_at"] = table.c.updated_at.onupdate.arg
-            changing = sa.or_(*(table.c[name].is_distinct_from(statement.excluded[name]) for name in change))
-            statement = statement.on_conflict_do_update(index_elements=list(key), set_=values, where=changing)
-            number += connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+            if "updated_at" in self._table.c:
+                values["updated_at"] = Now()
+            differ = sa.or_(*(self._table.c[name].is_distinct_from(statement.excluded[name]) for name in change))
+            whole = statement.on_conflict_do_update(index_elements=list(key), set_=values, where=differ)
+            number += connection.execute(whole, execution_options={"preserve_rowcount": True}).rowcount
         self.session.expire_all()
         return number
+
+    @property
+    def _table(self) -> Any:
+        return self.model.__table__
+
+    @property
+    def _sqlite(self) -> bool:
+        return self.session.connection().dialect.name == "sqlite"
+
+
+def _postgresql_insert(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> Iterator[postgresql.Insert]:
+    """One statement that takes each column as an array: its text is the same for any number of rows."""
+    if not rows:
+        return
+    names = list(rows[0])
+    arrays = [sa.bindparam(None, [row[name] for row in rows], postgresql.ARRAY(table.c[name].type)) for name in names]
+    given = sa.func.unnest(*arrays).table_valued(*names).render_derived()
+    yield postgresql.insert(table).from_select(names, sa.select(*(given.c[name] for name in names)))
+
+
+def _sqlite_inserts(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> Iterator[sqlite.Insert]:
+    """Statements with as many rows as SQLite takes at once."""
+    size = SQLITE_PARAMETERS // max(1, len(rows[0]) if rows else 1)
+    for start in range(0, len(rows), size):
+        yield sqlite.insert(table).values([dict(row) for row in rows[start : start + size]])
 
 
 class Numbered(Repository[M]):

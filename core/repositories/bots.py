@@ -56,6 +56,7 @@ class RoundTrips(Numbered[TradingTrade]):
         return self._all(own.order_by(TradingTrade.entry_time.desc(), TradingTrade.id.desc()).limit(limited(limit)))
 
     def open(self, limit: int = 1000) -> list[TradingTrade]:
-        """Those that are open, newest first."""
-        held = sa.select(TradingTrade).where(TradingTrade.status == RoundTripStatus.OPEN)
+        """Those that are open, newest first. They have no exit yet, by which an index finds them among millions."""
+        open_ones = (TradingTrade.status == RoundTripStatus.OPEN, TradingTrade.exit_time.is_(None))
+        held = sa.select(TradingTrade).where(*open_ones)
         return self._all(held.order_by(TradingTrade.entry_time.desc(), TradingTrade.id.desc()).limit(limited(limit)))

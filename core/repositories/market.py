@@ -110,3 +110,10 @@ class AccountStates(Numbered[AccountState]):
         """The newest of an account."""
         own = sa.select(AccountState).where(AccountState.account == account)
         return self._one(own.order_by(AccountState.recorded_at.desc(), AccountState.id.desc()))
+
+    def history(self, account: str = "main", days: int = 30, limit: int = 10_000) -> list[AccountState]:
+        """An account's states of so many days, oldest first; of more than limit the newest."""
+        since = datetime.now(UTC) - timedelta(days=days)
+        own = sa.select(AccountState).where(AccountState.account == account, AccountState.recorded_at > since)
+        newest = (AccountState.recorded_at.desc(), AccountState.id.desc())
+        return self._all(own.order_by(*newest).limit(limited(limit)))[::-1]

@@ -59,13 +59,26 @@ class Positions(Numbered[Position]):
 
     def update(self, symbol: str, values: Mapping[str, Any], side: Side | None = None) -> Position:
         """Change the open position of a symbol. Raises data.value for another column, data.rows without one."""
-        foreign = set(values) - self.CHANGEABLE
-        if foreign:
-            raise TradekeepError("data.value", f"A position's {', '.join(sorted(foreign))} cannot be changed.")
+        self._refuse_foreign(values)
         position = self._needed(symbol, side)
         for name, value in values.items():
             setattr(position, name, value)
         self.session.flush()
+        self.session.refresh(position)  # as it is stored: 3.5 may have been given as a text
+        return position
+
+    def save(self, symbol: str, values: Mapping[str, Any], side: Side = Side.LONG) -> Position:
+        """Write what is held of a symbol and side: change the open position, or open one.
+
+        values: of CHANGEABLE, and currency, which a new position needs. Raises data.value for another column, and
+        whatever keeps the row from being written.
+        """
+        changes = {name: value for name, value in values.items() if name != "currency"}
+        if self.of_symbol(symbol, side) is not None:
+            return self.update(symbol, changes, side)
+        self._refuse_foreign(changes)
+        position = self.add(Position(symbol=symbol, side=side, **values))
+        self.session.refresh(position)
         return position
 
     def close(self, symbol: str, side: Side | None = None, *, at: datetime | None = None) -> Position:
@@ -77,6 +90,11 @@ class Positions(Numbered[Position]):
         """Delete the open position of a symbol; whether there was one."""
         position = self.of_symbol(symbol, side)
         return position is not None and self.remove(position.id)
+
+    def _refuse_foreign(self, values: Mapping[str, Any]) -> None:
+        foreign = set(values) - self.CHANGEABLE
+        if foreign:
+            raise TradekeepError("data.value", f"A position's {', '.join(sorted(foreign))} cannot be changed.")
 
     def _needed(self, symbol: str, side: Side | None) -> Position:
         found = self.of_symbol(symbol, side)

@@ -22,6 +22,10 @@ TRACE_DAYS = 7
 LENGTH_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400, "1w": 604_800}
 USUAL = ("15m", "1h", "4h", "1d")
 TRACE = "decision trace"
+LATE = "See whether the coin's bot runs, and in its log why nothing more is written."
+NEVER = (
+    "Start what writes it. If it is not meant to be followed, take it out of TRACKED_SYMBOLS, or close its position."
+)
 
 
 class Seen(BaseModel):
@@ -200,11 +204,7 @@ def told(coin: Coin, now: datetime) -> tuple[str, str]:
         parts.append(f"no data: {', '.join(one.what for one in never)}")
     if fine:
         parts.append(f"recent: {', '.join(f'{one.what} {age(one.at, now)}' for one in fine)}")
-    if late:
-        return "; ".join(parts), "See in the log of its bot why nothing more is written, and whether the bot runs."
-    if never:
-        return "; ".join(parts), "Start what writes it; a coin that is not meant to be followed: see TRACKED_SYMBOLS."
-    return "; ".join(parts), ""
+    return "; ".join(parts), LATE if late else NEVER if never else ""
 
 
 def _late(one: Seen, now: datetime) -> str:

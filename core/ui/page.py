@@ -73,6 +73,9 @@ def _reason(status: Status) -> tuple[str, str, str] | None:
     if status.mode == "connected" and not status.ready:
         sentence = "The database answers, but its schema is not up to date."
         return "The tables are not as expected", sentence, "Look at the setup"
+    if status.demo_data:
+        sentence = "Invented rows were loaded into this database; remove them before your bots trade on it."
+        return "Demo data", sentence, "Remove it in the setup"
     return None
 
 

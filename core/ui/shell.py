@@ -24,14 +24,15 @@ def foot() -> None:
 @st.fragment(run_every=EVERY_S)
 def _connection() -> None:
     status = state.status()
-    seen = (status.mode, status.ready, status.label)
+    seen = (status.mode, status.ready, status.label, status.demo_data)
     whole_run = st.session_state.pop("shell_whole_run", False)
     before = st.session_state.get("shell_seen", seen)
     st.session_state["shell_seen"] = seen
     if before != seen and not whole_run:
         st.rerun(scope="app")
     with st.container(key="shell_foot", border=True):
-        cards.badge(status)
+        with st.container(horizontal=True, gap="xsmall"):
+            cards.badge(status)
         if status.label:
             st.caption(_breakable(status.label))
         if status.latency_ms is not None:

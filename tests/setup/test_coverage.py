@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,16 @@ def test_verification_has_a_line_for_every_coin(db: Database) -> None:
     assert not verify.passed(lines)
     assert all(line.fix for line in coins)
     assert [line for line in verify.verify(databases, tracked=None) if line.name.startswith("Coin")] == []
+
+
+def test_verification_takes_the_coins_of_the_settings(
+    db: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKED_SYMBOLS", "BTC/USDT")
+    lines = verify.verify(Databases(db, db, db))
+    assert [(line.name, line.ok) for line in lines if line.area == "coins"] == [("Coin BTC/USDT", None)]
+    assert not verify.passed(lines)
+    assert verify.database_passed(lines)
 
 
 def test_coins_of_a_table_that_is_gone_are_not_a_pass(migrated: DatabaseConfig) -> None:

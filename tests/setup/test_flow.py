@@ -11,6 +11,7 @@ from core.settings import DatabaseConfig
 from core.setup import flow
 from core.setup.diagnose import ConnectionResult
 from core.setup.provision import Provisioned
+from core.setup.verify import Verification
 
 A = DatabaseConfig(host="a.example", port=5432, database="postgres", user="postgres", password="S3cret-a")
 B = DatabaseConfig(host="b.example", port=5432)
@@ -103,3 +104,26 @@ def test_only_labels_stay_once_the_files_are_written() -> None:
     states = flow.steps(draft, A, connected=False, schema_ready=False)
     assert {step.name: step.summary for step in states}["roles"] == "database trading"
     assert not any(isinstance(thread, threading.Timer) and thread.is_alive() for thread in [draft._timer])
+
+
+def test_a_verification_counts_for_its_own_database_only() -> None:
+    draft = flow.Draft()
+    draft.take_verified([Verification(name="Table trades", ok=True, message="")], A.label)
+    assert draft.verifications_of(A) == draft.verifications
+    assert draft.verifications_of(B) == draft.verifications_of(None) == []
+    states = {step.name: step.state for step in flow.steps(draft, B, connected=True, schema_ready=True)}
+    assert states["verify"] == "now"
+    states = {step.name: step.state for step in flow.steps(draft, A, connected=True, schema_ready=True)}
+    assert states["verify"] == "done"
+
+
+def test_a_coin_that_is_late_does_not_undo_the_setup() -> None:
+    draft = flow.Draft()
+    lines = [
+        Verification(name="Table trades", ok=True, message=""),
+        Verification(area="coins", name="Coin BTC/USDT", ok=False, message=""),
+    ]
+    draft.take_verified(lines, A.label)
+    assert {step.name: step.state for step in flow.steps(draft, A, connected=True, schema_ready=True)}[
+        "verify"
+    ] == "done"

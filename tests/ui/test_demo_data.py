@@ -12,6 +12,7 @@ from core import envfile, state
 from core.database import Database
 from core.repositories import unit_of_work
 from core.settings import DatabaseConfig
+from core.setup import coverage
 from core.ui.setup.demo import TASK
 from tests.ui.conftest import Open, words
 
@@ -55,7 +56,7 @@ def test_demo_data_is_offered_loaded_labelled_and_removed(
         assert name == "setup" or "Invented rows were loaded" in words(app).replace("\\", "")
         assert "Demo data" in "".join(found.value for found in app.markdown if "badge" in found.value)
     assert "Load demo data" not in labels(app)
-    assert "of 6 coins are covered" in words(app).replace("\\", "")
+    assert "of 7 coins are covered" in words(app).replace("\\", "")
     app.button(key="setup_demo_remove").click().run()
     assert app.button(key="setup_demo_remove_yes").disabled
     app.text_input(key="setup_demo_name").input(migrated.database).run()
@@ -80,7 +81,8 @@ def test_nothing_is_offered_beside_real_rows(
     assert "Load demo data" not in labels(app)
     text = words(app).replace("\\", "")
     assert "0 of 2 coins are covered, 2 without all data." in text
-    assert "no data: nothing was ever written about it" in text
+    assert coverage.NEVER in text
+    assert coverage.LATE not in text
     rows = next(frame.value for frame in app.dataframe if "Coin" in frame.value)
     assert list(rows["State"]) == ["○ no data", "○ no data"]
     assert list(rows["Candle 1h"]) == ["now", "no data"] or rows["Candle 1h"][0].endswith("ago")

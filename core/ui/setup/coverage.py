@@ -20,6 +20,7 @@ ICONS = {
     None: ":gray[:material/radio_button_unchecked:]",
 }
 VERDICTS = {True: "✓ covered", False: "△ late", None: "○ no data"}  # a cell of a table shows no icons
+WORST_FIRST = (False, None, True)
 BASIS = (
     "A coin is covered if in every timeframe that is in use its newest candle began at most {multiple:g} lengths of a "
     "candle ago, and its newest decision trace (DECISION_TRACE or NO_SIGNAL in system_events) is at most "
@@ -40,16 +41,19 @@ def _reader() -> Database:
 
 def _table(found: Coverage) -> None:
     st.markdown(f"{ICONS[found.ok]} {cards.text(coverage.sentence(found))}", help=_basis())
-    for coin in [coin for coin in found.coins if not coin.ok][:3]:
-        message, fix = coverage.told(coin, found.at)
-        st.markdown(f"{ICONS[coin.ok]} **{cards.text(coin.symbol)}** · {cards.text(message)}")
-        st.caption(cards.text(fix))
     if found.coins:
         rows = [
             {"Coin": coin.symbol, "State": VERDICTS[coin.ok]} | {_head(one): _cell(one, found) for one in coin.seen}
-            for coin in sorted(found.coins, key=lambda coin: coin.ok is True)
+            for coin in sorted(found.coins, key=lambda coin: WORST_FIRST.index(coin.ok))
         ]
         st.dataframe(rows, hide_index=True, width="stretch", key="setup_coverage")
+    verdicts = {coin.ok for coin in found.coins}
+    if False in verdicts:
+        st.caption(f"{VERDICTS[False]}: {coverage.LATE}")
+    if None in verdicts:
+        st.caption(f"{VERDICTS[None]}: {coverage.NEVER}")
+    if state.status().demo_data:
+        st.caption("Demo data gets no new candles, so its coins are late after a while.")
     if found.retired:
         names = ", ".join(found.retired[:8]) + (" ..." if len(found.retired) > 8 else "")
         st.caption(

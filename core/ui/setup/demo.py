@@ -70,7 +70,7 @@ def _ask_to_load() -> None:
     owner = state.databases().owner
     st.markdown(f"A year of invented trading goes into **{cards.text(owner.name)}**, which is empty.")
     st.markdown(
-        "- Every page says that it is demo data, and it can be removed with one click.\n"
+        "- Every page says that it is demo data. It can be removed again, without touching anything else.\n"
         "- Its bots are paused, its jobs and channels switched off; nobody can sign in as its people.\n"
         "- :orange[:material/warning:] It has open positions. Bots that read this database would take them for their "
         "own: load it only where none trades."

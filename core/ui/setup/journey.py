@@ -147,7 +147,8 @@ def begin_local(draft: Draft, database: str = "trading") -> None:
 
     def run(progress: Progress) -> None:
         outcome = wizard.set_up(settings, progress, database=database)
-        draft.take_verified(outcome.verifications)  # not the outcome: passwords are in it
+        # Not the outcome: passwords are in it.
+        draft.take_verified(outcome.verifications, outcome.provisioned.runtime.label)
         clear()
         state.refresh(3.0)
 

@@ -159,7 +159,8 @@ def verifications(lines: list[Verification], at: float | None = None) -> None:
         sentence = f":green[:material/verified:] **All {len(lines)} verifications passed**"
     if coins:
         covered = sum(line.ok is True for line in coins)
-        sentence += f" · {VERDICTS[covered == len(coins) or None]} {covered} of {count(len(coins), 'coin')} covered"
+        verdict = False if any(line.ok is False for line in coins) else covered == len(coins) or None
+        sentence += f" · {VERDICTS[verdict]} {covered} of {count(len(coins), 'coin')} covered"
     st.markdown(f"{sentence} · :gray[{when}{took}]")
     for line in bad or unknown[:1]:
         st.markdown(f"{VERDICTS[line.ok]} **{cards.text(line.name)}** · {cards.text(line.message)}")

@@ -205,7 +205,8 @@ def begin_verification(draft: Draft, *, coins: bool = False) -> None:
     name = draft.task("setup_verify")
 
     def run(progress: Progress) -> None:
-        draft.take_verified(verify.verify(databases, tracked=tracked, progress=progress))
+        lines = verify.verify(databases, tracked=tracked, progress=progress)
+        draft.take_verified(lines, databases.writer.name)
 
     state.tasks().forget(name)
     work.begin(name, "Verifying", run)
@@ -219,15 +220,16 @@ def verification(draft: Draft) -> None:
     work.ended(draft.task("setup_verify"))
     if work.running(draft.task("setup_verify")):
         return
-    if draft.verifications:
-        results.verifications(draft.verifications, draft.verified_at)
+    lines = draft.verifications_of(state.settings().database)
+    if lines:
+        results.verifications(lines, draft.verified_at)
     with st.container(horizontal=True):
-        label = "Verify again" if draft.verifications else "Verify"
-        passed = verify.passed(draft.verifications)
+        label = "Verify again" if lines else "Verify"
+        passed = verify.database_passed(lines)
         if st.button(label, type="secondary" if passed else "primary", key="setup_verify_again"):
             begin_verification(draft, coins=True)
             st.rerun()
-        results.diagnostics_button(draft.verifications)
+        results.diagnostics_button(lines)
 
 
 BODIES = {
