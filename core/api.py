@@ -19,12 +19,13 @@ from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import state
 from core.errors import TradekeepError
+from core.services import downloads
 
 if TYPE_CHECKING:
     from core.schema.migrate import SchemaVersion
@@ -34,6 +35,7 @@ STARTED = time.monotonic()
 VERSION = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 STOP_WITHIN_S = 3.0
 RETRY_AFTER_S = 5.0
+NOT_KEPT = {"Cache-Control": "no-store"}
 
 
 async def healthz(request: Request) -> JSONResponse:
@@ -73,6 +75,14 @@ def schema_word(version: SchemaVersion) -> str:
     return "incomplete" if version.migration_needed else "current"
 
 
+def exported(request: Request) -> Response:
+    """The file that an export made, under the token that its maker was given; 404 when its hour is over."""
+    found = downloads.offered(request.path_params["token"])
+    if found is None:
+        return _refusal(TradekeepError("data.address", path="/exports/", method=request.method))
+    return FileResponse(found.path, media_type="application/octet-stream", filename=found.name, headers=NOT_KEPT)
+
+
 class Refusal:
     """An endpoint that answers every method with one kind of error."""
 
@@ -86,7 +96,7 @@ class Refusal:
 
 
 def _json(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(content, status, {"Cache-Control": "no-store"} | (headers or {}))
+    return JSONResponse(content, status, NOT_KEPT | (headers or {}))
 
 
 def _refusal(error: TradekeepError, headers: dict[str, str] | None = None, status: int | None = None) -> JSONResponse:
@@ -107,6 +117,7 @@ def _get(path: str, endpoint: Callable[..., Any]) -> list[Route]:
 ROUTES = [
     *_get("/healthz", healthz),
     *_get("/readyz", readyz),
+    *_get("/exports/{token}", exported),
     # Streamlit answers an unknown path with its page and status 200; a program must see that there is nothing.
     Route("/api", Refusal("data.address")),
     Route("/api/{rest:path}", Refusal("data.address")),

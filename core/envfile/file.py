@@ -133,7 +133,7 @@ def restore_preview(path: Path, backup: Path) -> str:
 def _of_backup(path: Path, backup: Path) -> bytes:
     backup = named(backup)
     if backup.parent != path.parent / FOLDER or not _taken_at(path, backup.name):
-        raise refusal(path, "This is not a backup of the file.")
+        raise refusal(path, "This is not one of its backups; they are listed by: python -m core env backups")
     data = present(backup, follow=False).data
     if data is None:
         raise refusal(backup, "The backup does not exist any more.")

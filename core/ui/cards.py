@@ -34,6 +34,8 @@ def badge(status: Status) -> None:
     mode = "attention" if status.mode == "connected" and not status.ready else status.mode
     word, color, icon = BADGES[mode]
     st.badge(word, color=color, icon=icon)  # type: ignore[arg-type]  # a colour's name from our own table
+    if status.demo_data:
+        st.badge("Demo data", color="violet", icon=":material/science:")
 
 
 def error_card(error: TradekeepError, *, title: str | None = None) -> None:

@@ -203,7 +203,7 @@ def test_big_tables_are_read_by_their_indexes(migrated: DatabaseConfig) -> None:
 def test_demo_answers_every_figure(tmp_path: Path) -> None:
     figures = demo.database(tmp_path).ask(overview.figures)
     assert None not in (figures.open_positions, figures.open_alerts, figures.last_trade_at)
-    assert figures.bots == Bots(alive=4, running=4, total=5)
+    assert figures.bots == Bots(alive=4, running=4, total=6)
     assert [one.currency for one in figures.equity] == ["EUR", "USDT"]
     assert figures.currency == "USDT"
     assert overview.others(figures).startswith("Also 1")

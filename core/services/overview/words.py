@@ -214,6 +214,9 @@ def next_step(status: Status, figures: Figures | None, issues: Sequence[ConfigIs
     for issue in issues:
         if issue.severity == "error":
             return NextStep(issue.message.rstrip("."), issue.suggested_fix, "Look at the setup", SETUP)
+    if status.demo_data:
+        why = "Look around first. Your bots would take its open positions for their own."
+        return NextStep("Remove the demo data", why, "Remove it in the setup", SETUP)
     return _trading_step(figures or Figures())
 
 

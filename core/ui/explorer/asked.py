@@ -1,0 +1,86 @@
+"""The rows of a view, with what they are made of; the last good ones while the database is away."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+from core.database import Database
+from core.errors import TradekeepError
+from core.explore import Page, Sort, page_of_rows
+from core.explore.address import View
+from core.explore.made import Shown, needed, shown_of
+from core.explore.relation import Relation
+from core.explore.typed import ready, usual_order
+from core.resilience import SERVER_TYPES
+from core.ui.explorer.place import shape_of
+
+MOST_COLUMNS = 40
+CUT_AT = 400
+MOST_CELLS = 60_000  # a page of a very wide table has fewer rows
+LAST = "explorer_last"  # of this window: one page, so that memory stays small however long somebody pages
+AWAY = SERVER_TYPES | {"transient", "resource"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of a view. sort: the order it is in, the table's usual one included.
+
+    limit: how many rows it has at most. age_s: how old it is, where the database is away.
+    """
+
+    view: View
+    of: Relation
+    columns: list[Shown]
+    page: Page
+    sort: tuple[Sort, ...]
+    limit: int
+    age_s: float | None = None
+
+    def values(self, row: int) -> dict[str, Any]:
+        """A row's values as far as they were asked for; {} for a row that is not there."""
+        rows = self.page.rows
+        return dict(zip(self.page.columns, rows[row], strict=True)) if row < len(rows) else {}
+
+    def key(self, row: int) -> tuple[Any, ...]:
+        """The key of a row; () where the table has none."""
+        values = self.values(row)
+        return tuple(values[name] for name in self.of.key) if values else ()
+
+    @property
+    def alerts(self) -> bool:
+        """Whether these rows are our alerts."""
+        ours = {"id", "resolved", "resolution"} <= self.of.by_name.keys()
+        return ours and (self.of.schema, self.of.name) in (("public", "alerts"), ("main", "alerts"))
+
+
+def found(db: Database, view: View) -> Found:
+    """The view's page. Raises what page_of_rows does, unless the database is away and the page was here before."""
+    of = shape_of(db, view.table)
+    columns = shown_of(of, view.columns, MOST_COLUMNS)
+    sort = view.sort or usual_order(of)
+    limit = min(view.limit, max(20, MOST_CELLS // max(1, len(columns))))
+    key = (db.config.fingerprint(), replace(view, row=(), utc=False, start=None).query())
+    try:
+        page = page_of_rows(
+            db,
+            view.table,
+            columns=needed(columns, of),
+            filters=ready(view.filters, of),
+            search=view.search or None,
+            sort=sort,
+            after=view.after or None,
+            before=view.before or None,
+            limit=limit,
+            cut_at=CUT_AT,
+        )
+    except TradekeepError as error:
+        kept = st.session_state.get(LAST)
+        if kept is None or kept[0] != key or error.error_type not in AWAY:
+            raise
+        return Found(view, of, columns, kept[1], sort, limit, time.monotonic() - kept[2])
+    st.session_state[LAST] = (key, page, time.monotonic())
+    return Found(view, of, columns, page, sort, limit)

@@ -1,0 +1,133 @@
+"""The Explorer in the states that it has, run from app.py as a browser session runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.database import Database
+from core.schema import migrate
+from core.settings import DatabaseConfig
+from core.state import Status
+from tests.servers import Cluster, free_port
+from tests.ui.conftest import ROOT, words
+
+Configured = Callable[[DatabaseConfig], None]
+When = Callable[[Callable[[Status], bool]], Status]
+
+
+def explorer(query: str = "") -> AppTest:
+    """The page with these parameters: name=value&name=value."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).run()
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        app.query_params[name] = value
+    app.switch_page("pages/explorer.py").run()
+    assert not app.exception
+    return app
+
+
+def said(app: AppTest) -> str:
+    return words(app).replace("\\", "")
+
+
+def test_demo_shows_tables_and_a_made_view(project: Path, when: When) -> None:
+    when(lambda status: status.mode == "demo")
+    (listed,) = explorer().dataframe
+    assert {"trades", "candles"} <= set(listed.value["Table"])
+    app = explorer("table=alerts")
+    assert "Demo data is read only" in said(app)
+    assert app.button(key="explorer_resolve").disabled
+    styles = app.dataframe[0].proto.arrow_data.styler.styles
+    assert "_row2_col0" in styles
+    assert "color: None" not in styles
+
+
+def test_database_without_tables_says_what_is_next(
+    project: Path, pg_database: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    configured(pg_database)
+    when(lambda status: status.mode == "connected")
+    assert "There is no table here that this role may read." in said(explorer())
+
+
+def test_empty_table_and_filter_without_rows_say_so(
+    project: Path, migrated: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    configured(migrated)
+    when(lambda status: status.mode == "connected")
+    assert "trades has no rows yet." in said(explorer("table=trades"))
+    assert "No row matches." in said(explorer('table=trades&where=["symbol","=","X"]'))
+    assert "There are no rows" not in said(explorer("table=trades"))
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [
+        ("table=nowhere", "A table is missing"),
+        ('table=trades&where=["nothing","=",1]', "A column is missing"),
+        ("table=trades&sort=symbol sideways", "This filter cannot be applied"),
+        ("table=trades&after=x", "This place in the table is not known"),
+    ],
+)
+def test_link_that_leads_nowhere_is_a_card(
+    project: Path, migrated: DatabaseConfig, configured: Configured, when: When, query: str, title: str
+) -> None:
+    configured(migrated)
+    when(lambda status: status.mode == "connected")
+    text = said(explorer(query))
+    assert title in text
+    assert "What to do" in text
+
+
+def test_database_that_was_never_reached_is_a_card(project: Path, configured: Configured, when: When) -> None:
+    configured(DatabaseConfig(host="127.0.0.1", port=free_port(), database="trading", user="bot"))
+    (project / ".env.tradekeep").write_text("DB_RETRY_ATTEMPTS=1\n")
+    when(lambda status: status.mode == "down")
+    app = explorer("table=trades")
+    assert "What to do" in said(app)
+    assert not app.dataframe
+
+
+def test_outage_keeps_the_last_page_with_its_age(
+    project: Path, own_cluster: Cluster, configured: Configured, when: When
+) -> None:
+    config = own_cluster.config("postgres")
+    database = Database(config)
+    migrate.upgrade(database)
+    database.dispose()
+    own_cluster.sql("INSERT INTO alerts (alert_type, severity, message) VALUES ('gap', 'INFO', 'Still here')")
+    configured(config)
+    when(lambda status: status.mode == "connected")
+    app = explorer("table=alerts")
+    assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
+    own_cluster.stop("immediate")
+    when(lambda status: status.mode in ("connecting", "down"))
+    app.run()
+    assert not app.exception
+    assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
+    assert "Last good data" in said(app)
+
+
+def test_role_that_may_only_read_sees_why_it_cannot_resolve(
+    project: Path, cluster: Cluster, migrated: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    grants = ("CREATE ROLE reads LOGIN PASSWORD 'reads'", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reads")
+    cluster.sql(
+        *grants, "INSERT INTO alerts (alert_type, severity, message) VALUES ('a', 'INFO', 'b')",
+        database=migrated.database,
+    )  # fmt: skip
+    try:
+        configured(cluster.config(migrated.database, user="reads", password="reads"))
+        when(lambda status: status.mode == "connected")
+        app = explorer("table=alerts")
+        assert "The role reads may not change alerts. Ask whoever set up the database" in said(app)
+        assert app.button(key="explorer_resolve").disabled
+    finally:
+        from core import state
+
+        state.stop()
+        cluster.sql("DROP OWNED BY reads", "DROP ROLE reads", database=migrated.database)
