@@ -73,5 +73,5 @@ def test_both_are_measured_in_turns_after_a_warm_up() -> None:
         calls.append(name)
         return float(len(calls))
 
-    assert in_turns(2, lambda: noted("own"), lambda: noted("floor")) == [[3.0, 5.0], [4.0, 6.0]]
-    assert calls == ["own", "floor"] * 3
+    assert in_turns(2, lambda: noted("own"), lambda: noted("floor")) == [[3.0, 6.0], [4.0, 5.0]]
+    assert calls == ["own", "floor", "own", "floor", "floor", "own"]

@@ -211,24 +211,39 @@ class _Reader:
         return found
 
     def _fetch(self, zone: Condition | None, backward: bool, limit: int, skip: int) -> list[tuple[Any, ...]]:
-        asked, mark = self.asked, self.dialect.mark
-        chosen = [self._cell(column) for column in asked.shown]
+        chosen = [self._cell(column) for column in self.asked.shown]
         chosen += [f"{self._own(part.column, part.sql)}" for part in self.hidden]
+        return self._run(*self._statement(", ".join(chosen) or "NULL", zone, backward, limit, skip))
+
+    def _statement(
+        self, chosen: str, zone: Condition | None, backward: bool, limit: int, skip: int
+    ) -> tuple[str, tuple[Any, ...]]:
+        asked, mark = self.asked, self.dialect.mark
         where = joined([*asked.where, *([zone] if zone else [])])
-        sql = f"SELECT {', '.join(chosen) or 'NULL'} FROM {self.dialect.table(asked.of)}"  # noqa: S608  # quoted names
+        sql = f"SELECT {chosen} FROM {self.dialect.table(asked.of)}"  # noqa: S608  # quoted names
         sql += f" WHERE {where.sql}" if where.sql else ""
         ordered = self.order.sql(backward=backward)
         sql += f" ORDER BY {ordered}" if ordered else ""
         sql += f" LIMIT {limit}" + (f" OFFSET {mark}" if skip else "")
-        return self._run(sql, where.parameters + ((skip,) if skip else ()))
+        return sql, where.parameters + ((skip,) if skip else ())
 
     def _run(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The rows of a statement that is shown to people."""
         if self.dialect.sqlite:
             self.statements.append(_shown_sqlite(sql, parameters))
-            return [tuple(row) for row in self.connection.exec_driver_sql(sql, parameters).all()]
+        else:
+            self.statements.append(psycopg.ClientCursor(self._driver()).mogrify(sql, parameters))
+        return self._asked(sql, parameters)
+
+    def _driver(self) -> psycopg.Connection[Any]:
         driver = self.connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
-        self.statements.append(psycopg.ClientCursor(driver).mogrify(sql, parameters))
+        return driver
+
+    def _asked(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if self.dialect.sqlite:
+            return [tuple(row) for row in self.connection.exec_driver_sql(sql, parameters).all()]
+        driver = self._driver()
         try:
             return driver.execute(sql, parameters).fetchall()
         except (psycopg.DataError, ValueError, OverflowError) as error:
@@ -241,10 +256,11 @@ class _Reader:
 
     def _any(self, place: Token, backward: bool) -> bool:
         """Whether a row lies beyond the place, in the other direction."""
-        kept, self.statements = self.statements, []
-        found = bool(self._rows(place, backward, 1, 0))
-        self.statements = kept
-        return found
+        for zone in self.order.zones(place.values, backward=backward):
+            sql, parameters = self._statement("1", zone, backward, 1, 0)
+            if self._asked(sql, parameters):
+                return True
+        return False
 
     def _cell(self, column: Column) -> str:
         """What is selected for a column: itself, or its beginning where the table holds values of any length."""
