@@ -12,6 +12,9 @@ PAGES = (
     ("Start", "overview", "Overview", "space_dashboard"),
     ("Start", "setup", "Setup", "build"),
     ("Start", "schema", "Schema", "schema"),
+    ("Use", "explorer", "Explorer", "table_view"),
+    ("Use", "portfolio", "Portfolio", "monitoring"),
+    ("Use", "import", "Import", "upload_file"),
 )
 
 

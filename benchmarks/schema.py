@@ -27,7 +27,7 @@ RESTART = "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, st
 
 @benchmark(n=10)
 def migrate(n: int) -> list[Figure]:
-    """Creating the 34 tables of an empty database, `core.schema.migrate.upgrade`; a server without fsync."""
+    """Creating the tables of an empty database, `core.schema.migrate.upgrade`; a server without fsync."""
     with Cluster() as cluster:
         with new_database(cluster) as name:
             database = Database(cluster.config(name))

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"database", "resilience", "embedded"},
     {"repositories", "backup", "audit"},
     {"schema"},
-    {"setup", "explore", "health", "metrics"},
+    {"setup", "explore", "portfolio", "health", "metrics"},
     {"services", "auth", "notify"},
     {"demo", "fallback"},
     {"state", "tasks"},

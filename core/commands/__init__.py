@@ -14,13 +14,18 @@ MODULES = {
     "test": "look",
     "check": "look",
     "verify": "look",
+    "coverage": "coverage",
     "passwords": "passwords",
     "rotate": "rotate",
     "migrate": "migrate",
+    "rollups": "rollups",
+    "demo": "demo",
     "funnel": "funnel",
     "serve": "serve",
     "server": "server",
     "env": "env",
+    "import": "data",
+    "export": "data",
 }
 
 

@@ -10,9 +10,11 @@ import pyarrow as pa
 from pyarrow import csv
 from pyarrow import parquet as files
 
+from core.explore.ahead import ahead
 from core.explore.relation import Column
 
 BLOCK_BYTES = 4 << 20
+AHEAD = 16  # pieces that wait: the server goes on sending while the rows before are written
 MOST_DIGITS = 38
 TYPES: dict[str, pa.DataType] = {
     "smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64(), "oid": pa.int64(),
@@ -38,20 +40,25 @@ def exact(column: Column, name: str) -> str:
     return name
 
 
-def parquet(pieces: Iterator[bytes | memoryview], columns: Sequence[Column], out: Any) -> None:
+def parquet(pieces: Iterator[bytes], columns: Sequence[Column], out: Any) -> None:
     """Write CSV without a heading (NULL is an unquoted nothing) to `out` as Parquet; counts its rows in `out.rows`."""
     schema = pa.schema([(column.name, arrow_type(column)) for column in columns])
-    with files.ParquetWriter(pa.PythonFile(_Sink(out), "w"), schema, compression="zstd") as writer:
-        first = next(pieces, None)
+    sink = pa.PythonFile(_Sink(out), "w")
+    # Parts of this size have too few rows for dictionaries of their own to pay.
+    with (
+        ahead(pieces, AHEAD) as chunks,
+        files.ParquetWriter(sink, schema, compression="zstd", use_dictionary=False) as writer,
+    ):
+        first = next(chunks, None)
         if first is None:  # which the reader would refuse
             writer.write_table(schema.empty_table())
             return
-        for batch in _batches(itertools.chain([first], pieces), schema):
+        for batch in _batches(itertools.chain([first], chunks), schema):
             out.rows += batch.num_rows
             writer.write_batch(batch)
 
 
-def _batches(pieces: Iterator[bytes | memoryview], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(pieces: Iterator[bytes], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     yield from csv.open_csv(
         pa.PythonFile(_Source(pieces), "r"),
         read_options=csv.ReadOptions(block_size=BLOCK_BYTES, column_names=schema.names),
@@ -72,11 +79,11 @@ class _Source:
 
     closed = False
 
-    def __init__(self, pieces: Iterator[bytes | memoryview]) -> None:
+    def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._rest = pieces, b""
 
     def read(self, size: int) -> bytes:
-        parts: list[bytes | memoryview] = [self._rest]
+        parts: list[bytes] = [self._rest]
         held = len(self._rest)
         while held < size and (piece := next(self._pieces, None)) is not None:
             parts.append(piece)

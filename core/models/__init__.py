@@ -1,6 +1,6 @@
-"""The 34 tables, one module an area."""
+"""The 36 tables, one module an area."""
 
-from core.models import accounts, bots, jobs, market, messaging, trading, webui
+from core.models import accounts, bots, jobs, market, messaging, rollups, trading, webui
 from core.models.accounts import AuthIdentity, Role, User, VerificationCode
 from core.models.base import Base
 from core.models.bots import (
@@ -32,6 +32,7 @@ from core.models.messaging import (
     TelegramFeedback,
     TelegramSetting,
 )
+from core.models.rollups import RollupLevel, TradingRollup, TradingRollupMark
 from core.models.trading import (
     ActionStatus,
     AgentAction,
@@ -58,7 +59,7 @@ AREAS: dict[str, list[str]] = {
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, Base) and model.__module__ == module.__name__
     ]
-    for module in (accounts, trading, market, bots, jobs, messaging, webui)
+    for module in (accounts, trading, market, bots, jobs, messaging, webui, rollups)
 }
 """Area -> its tables, in the order of their definition."""
 
@@ -98,6 +99,7 @@ __all__ = [
     "PositionStatus",
     "RateLimit",
     "Role",
+    "RollupLevel",
     "RoundTripStatus",
     "RunStatus",
     "Side",
@@ -118,6 +120,8 @@ __all__ = [
     "TradingBot",
     "TradingPerformanceMetric",
     "TradingPosition",
+    "TradingRollup",
+    "TradingRollupMark",
     "TradingTrade",
     "User",
     "VerificationCode",

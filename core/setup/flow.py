@@ -54,6 +54,7 @@ class Draft:
     made_database: str = ""  # what `made` came to, for good
     written: bool = False
     verifications: list[Verification] = field(default_factory=list)
+    verified: str = ""  # the label of the database that they are about
     verified_at: float | None = None  # unix seconds
     touched: float = field(default_factory=time.monotonic)
     kept_s: float = SECRET_KEPT_S
@@ -118,11 +119,15 @@ class Draft:
         self.made, self.made_database = made, made.runtime.database
         self.touch()
 
-    def take_verified(self, lines: list[Verification]) -> None:
-        """Keep the verification with its time."""
-        self.verifications, self.verified_at = lines, time.time()
+    def take_verified(self, lines: list[Verification], label: str) -> None:
+        """Keep the verification of the database of that label, with its time."""
+        self.verifications, self.verified, self.verified_at = lines, label, time.time()
         if self.way == "server":  # the local way notes its own steps
             self.note("verify", "done" if database_passed(lines) else "failed")
+
+    def verifications_of(self, config: DatabaseConfig | None) -> list[Verification]:
+        """What was verified, if it is about this database: the files may have changed since."""
+        return self.verifications if config is not None and config.label == self.verified else []
 
     def settle(self) -> None:
         """The logins stand in the files: keep labels only."""
@@ -232,14 +237,14 @@ def steps(of: Draft, configured: DatabaseConfig | None, *, connected: bool, sche
         "roles": bool(of.made_database) or (real is not None and connected),
         "config": of.written or real is not None,
         "schema": bool(real) and connected and schema_ready,
-        "verify": database_passed(of.verifications),
+        "verify": database_passed(of.verifications_of(real)),
     }
     present = of.at or next((name for name in NAMES if not done[name]), "")
     summaries = _summaries(of, real)
     found = []
     for name, title in STEPS:
         failed = name == "test" and of.tested is not None and not of.tested.success
-        failed = failed or (name == "verify" and bool(of.verifications) and not done["verify"])
+        failed = failed or (name == "verify" and bool(of.verifications_of(real)) and not done["verify"])
         if name == present:
             state = "failed" if failed else "now"
         elif done[name] and (not present or NAMES.index(name) < NAMES.index(present) or not of.at):
@@ -263,13 +268,12 @@ def _summaries(of: Draft, real: DatabaseConfig | None) -> dict[str, str]:
     login = of.login or real
     place = f"{shown.host or 'localhost'}:{shown.port_text or '5432'}" if shown else ""
     database = of.made_database or (real.database if real else of.database)
+    verified = of.verifications_of(real)
     return {
         "server": place,
         "login": f"as {login.user}" if login else "",
         "test": _tested(of),
         "roles": f"database {database}",
         "config": ".env.local",
-        "verify": f"{sum(bool(line.ok) for line in of.verifications)} of {len(of.verifications)} passed"
-        if of.verifications
-        else "",
+        "verify": f"{sum(bool(line.ok) for line in verified)} of {len(verified)} passed" if verified else "",
     }

@@ -15,6 +15,7 @@ from core.errors import TradekeepError
 from core.models import AREAS, Base
 from core.progress import Report, silent
 from core.schema import grants, migrate, present
+from core.settings import load_settings
 from core.setup import coverage
 from core.setup.samples import SAMPLES, write_and_read
 
@@ -49,12 +50,12 @@ _UPGRADE = 'Create the tables: python -m core migrate, or "Create the tables" on
 
 
 def verify(
-    databases: Databases, *, tracked: Sequence[str] | None = (), progress: Report = silent
+    databases: Databases, *, tracked: Sequence[str] | Literal["settings"] | None = "settings", progress: Report = silent
 ) -> list[Verification]:
     """Look at everything the platform needs; a line each, in order. Leaves nothing behind, raises nothing.
 
-    tracked: coins that are expected to be written, beside those that the tables name; a line each, none where no
-    coin is followed. None: coins are not looked at, as in a setup, before any bot can have written.
+    tracked: coins that are expected to be written, beside those that the tables name, by default TRACKED_SYMBOLS; a
+    line each, none where no coin is followed. None: coins are not looked at, as in a setup, before any bot has written.
     """
     tables = [name for names in AREAS.values() for name in names]
     total = len(tables) + 8
@@ -88,7 +89,8 @@ def verify(
         look(f"Table {name}", partial(_table, databases.writer, name, states))
     if tracked is not None:
         progress(len(lines), total, "Coins")
-        lines.extend(_coins(databases.writer, tracked))
+        named = load_settings().tracked_symbols if tracked == "settings" else tracked
+        lines.extend(_coins(databases.writer, named))
     progress(total, total, "Verified")
     return lines
 

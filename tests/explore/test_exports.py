@@ -32,7 +32,7 @@ TEXTS = [
     "'=1",
     "%s ? %%",
 ]
-FORMULAS = {"=1+1", "+1", "-1", "@x", "\ttab"}
+FORMULAS = {"=1+1", "+1", "-1", "@x", "\ttab", "'=1"}  # the last one, so that an import gives it back
 
 
 @pytest.fixture

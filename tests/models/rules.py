@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -84,6 +84,13 @@ ROWS: dict[str, Row] = {
     },
     "webui_strategy_templates": {"name": "n", "template_data": {"a": 1}, "created_by": "-> usr_users"},
     "webui_system_config": {"key": "k", "value": {"a": 1}},
+    "trading_rollups": {
+        "level": "bot", "part": "", "day": date(2026, 1, 2), "trade_type": "paper", "currency": "USDT", "bot_id": 1,
+        "strategy_name": "", "trips": 1, "valued": 1, "wins": 1, "losses": 0, "net_pnl": Decimal(1),
+        "gross_pnl": Decimal(2), "commission": Decimal(1), "profit": Decimal(1), "hold_s": Decimal(60),
+        "hold_wins_s": Decimal(60), "refreshed_at": MOMENT,
+    },
+    "trading_rollup_marks": {},
 }  # fmt: skip
 
 CREATED = {"created_at": NOW}
@@ -128,6 +135,7 @@ DEFAULTS: dict[str, Row] = {
     "webui_audit_logs": CREATED,
     "webui_strategy_templates": {"is_public": False, **CHANGED},
     "webui_system_config": CHANGED,
+    "trading_rollup_marks": CREATED,
 }  # fmt: skip
 
 OPTIONAL: dict[str, str] = {
@@ -158,6 +166,8 @@ OPTIONAL: dict[str, str] = {
     "webui_audit_logs": "user_id resource_type resource_id ip_address user_agent",
     "webui_strategy_templates": "description",
     "webui_system_config": "description",
+    "trading_rollups": "best_pnl worst_pnl",
+    "trading_rollup_marks": "day",
 }
 
 LIMITS: dict[str, dict[str, int]] = {
@@ -204,6 +214,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "trading_bots": {"type": BOT_TYPE, "status": "stopped starting running paused error stopping"},
     "trading_positions": {"trade_type": BOT_TYPE, "direction": SIDE, "status": "OPEN CLOSED"},
     "trading_trades": {"trade_type": BOT_TYPE, "direction": SIDE, "status": "OPEN CANCELLED"},
+    "trading_rollups": {"level": "day bot symbol exit_reason", "trade_type": BOT_TYPE},
     "job_schedules": {"job_type": "report screener alert notification data_processing backup"},
     "job_schedule_runs": {"status": "PENDING ENQUEUED RUNNING COMPLETED FAILED CANCELLED"},
     "telegram_feedbacks": {"type": "bug feature other", "status": "open in_progress closed"},
@@ -292,6 +303,8 @@ UNIQUE: list[tuple[str, Row, Row, str]] = [
     ("webui_audit_logs", {"id": 5, "created_at": MOMENT}, {"id": 6}, "pk_webui_audit_logs_created_at_id"),
     ("webui_strategy_templates", {"name": "n"}, {"name": "o"}, "uq_webui_strategy_templates_created_by_name"),
     ("webui_system_config", {"key": "k"}, {"key": "l"}, "uq_webui_system_config_key"),
+    ("trading_rollups", {}, {"part": "BTCUSDT"}, "pk_trading_rollups_key"),
+    ("trading_rollup_marks", {"id": 5}, {"id": 6}, "pk_trading_rollup_marks_id"),
 ]
 
 # Table, column, the table it points to, what happens when that row is deleted.
@@ -359,5 +372,7 @@ INDEXES: dict[str, str] = {
     "ix_msg_messages_status_priority_scheduled_for": "msg_messages (status, priority, scheduled_for)",
     "ix_webui_audit_logs_user_id": "webui_audit_logs (user_id)",
     "ix_webui_audit_logs_id": "webui_audit_logs (id)",
+    "ix_trading_rollups_day": "trading_rollups (day)",
+    "ix_trading_rollup_marks_day": "trading_rollup_marks (day)",
     "ix_webui_performance_snapshots_strategy_id": "webui_performance_snapshots (strategy_id)",
 }

@@ -15,19 +15,21 @@ GIVEN_NAMES = {
     "ix_users_email", "ix_auth_identities_provider_external", "ix_verification_codes_user_id",
     "idx_schedules_enabled", "idx_schedules_next_run_at", "ux_runs_job_scheduled_for",
 }  # fmt: skip
+KEY_NAMES = {"trading_rollups": "pk_trading_rollups_key"}  # the convention would be too long
 COMPOSITE = {
     "trades": "symbol executed_at id",
     "candles": "symbol timeframe open_time",
     "system_events": "occurred_at id",
     "trading_trades": "symbol entry_time id",
+    "trading_rollups": "level part day trade_type currency bot_id strategy_name",
     "telegram_command_audits": "created_at id",
     "webui_audit_logs": "created_at id",
 }
 
 
-def test_34_tables_in_seven_areas() -> None:
+def test_36_tables_in_eight_areas() -> None:
     assert {area: len(tables) for area, tables in AREAS.items()} == {
-        "accounts": 3, "trading": 9, "market": 3, "bots": 4, "jobs": 2, "messaging": 9, "webui": 4,
+        "accounts": 3, "trading": 9, "market": 3, "bots": 4, "jobs": 2, "messaging": 9, "webui": 4, "rollups": 2,
     }  # fmt: skip
     assert sorted(table for tables in AREAS.values() for table in tables) == sorted(Base.metadata.tables)
 
@@ -48,8 +50,8 @@ def columns(postgres: Connection) -> list[tuple[str, str, str, str]]:
 def test_only_exact_types(columns: list[tuple[str, str, str, str]]) -> None:
     kinds = {kind for _, _, kind, _ in columns}
     assert kinds == {
-        "bigint", "boolean", "integer", "jsonb", "numeric(28,10)", "numeric(10,4)", "numeric(12,4)", "numeric(6,5)",
-        "text", "text[]", "timestamp with time zone",
+        "bigint", "boolean", "date", "integer", "jsonb", "numeric(28,10)", "numeric(10,4)", "numeric(12,4)",
+        "numeric(6,5)", "text", "text[]", "timestamp with time zone",
     }  # fmt: skip
     special = {f"{table}.{column}": kind for table, column, kind, _ in columns if kind.startswith("numeric")}
     assert {name: kind for name, kind in special.items() if kind != "numeric(28,10)"} == {
@@ -66,7 +68,7 @@ def test_every_id_is_a_bigint_with_a_sequence_of_its_own(
     postgres: Connection, columns: list[tuple[str, str, str, str]]
 ) -> None:
     ids = {table: (kind, default) for table, column, kind, default in columns if column == "id"}
-    assert ids.keys() == Base.metadata.tables.keys() - {"candles", "telegram_settings"}
+    assert ids.keys() == Base.metadata.tables.keys() - {"candles", "telegram_settings", "trading_rollups"}
     assert ids == {table: ("bigint", f"nextval('{table}_id_seq'::regclass)") for table in ids}
     for table in ids:
         owned = postgres.exec_driver_sql("SELECT pg_get_serial_sequence(%s, 'id')", (table,)).scalar()
@@ -86,7 +88,7 @@ def test_primary_keys(postgres: Connection) -> None:
     found = {table: (name, definition) for table, name, definition in rows}
     keys = {table: "id" for table in Base.metadata.tables} | {"telegram_settings": "key"} | COMPOSITE
     assert found == {
-        table: (f"pk_{table}_{key.replace(' ', '_')}", f"PRIMARY KEY ({key.replace(' ', ', ')})")
+        table: (KEY_NAMES.get(table, f"pk_{table}_{key.replace(' ', '_')}"), f"PRIMARY KEY ({key.replace(' ', ', ')})")
         for table, key in keys.items()
     }
 
@@ -129,7 +131,7 @@ def test_every_table_has_a_comment(postgres: Connection) -> None:
         "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class"
         " WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'"
     ).all()
-    assert len(rows) == 34
+    assert len(rows) == 36
     assert all(comment and comment.endswith(".") for _, comment in rows)
 
 

@@ -1,0 +1,172 @@
+"""Import and export of a million trades, against psql's \\copy of the same rows, expressions and columns."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+
+from benchmarks import benchmark
+from benchmarks.big import AT_A_TIME, COLUMNS, _batch, fill, rows
+from benchmarks.figures import Figure, Goal, in_turns, timed
+from core.database import Database
+from core.explore import export_rows, import_rows
+from core.explore.export import FORMULA
+from core.schema import migrate
+from core.settings import DatabaseConfig
+from tests.servers import Cluster, free_folder
+
+MOST = 1_000_000
+CONF = ("shared_buffers = '512MB'", "max_wal_size = 8GB")
+IN_FLOOR = "psql \\copy of the same file into the same table with its indexes"
+OUT_FLOOR = "psql \\copy of the same expressions and columns into a file"
+
+
+@contextmanager
+def _server() -> Iterator[Cluster]:
+    with Cluster(conf=CONF) as cluster:
+        database = Database(cluster.admin)
+        migrate.upgrade(database)
+        database.dispose()
+        yield cluster
+
+
+def _psql(cluster: Cluster, command: str) -> None:
+    environment = {**os.environ, "PGPASSWORD": cluster.password, "PGTZ": "UTC"}
+    program = [cluster.binaries / "psql", "-X", "-q", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres"]
+    subprocess.run([*program, "-v", "ON_ERROR_STOP=1", "-c", command], env=environment, check=True)
+
+
+@benchmark(n=3)
+def imports(n: int) -> list[Figure]:
+    """A million trades of a CSV into an empty table with its indexes, `core.explore.import_rows`."""
+    with _server() as cluster:
+        database, number = Database(cluster.admin), min(MOST, rows())
+        file = free_folder("csv-") / "trades.csv"
+        with file.open("wb") as out:
+            out.write(",".join(COLUMNS).encode() + b"\n")
+            for begin in range(0, number, AT_A_TIME):
+                out.write(_batch(begin, min(AT_A_TIME, number - begin)))
+
+        def emptied() -> None:
+            cluster.sql("TRUNCATE trades, webui_audit_logs", "CHECKPOINT")
+
+        def ours(*, upsert: bool) -> Callable[[], float]:
+            def run() -> float:
+                emptied()
+                taken = timed(lambda: import_rows(database, "trades", file, upsert=upsert))()
+                assert cluster.sql("SELECT count(*) FROM trades") == [(number,)]
+                return taken
+
+            return run
+
+        def bare() -> float:
+            emptied()
+            return timed(lambda: _psql(cluster, f"\\copy trades ({', '.join(COLUMNS)}) FROM '{file}' CSV HEADER"))()
+
+        append, upsert, floor = in_turns(n, ours(upsert=False), ours(upsert=True), bare)
+        again = [timed(lambda: import_rows(database, "trades", file))() for _ in range(n)]
+        database.dispose()
+        return [
+            Figure("plain append", IN_FLOOR, append, floor, Goal("ratio", 1 / 0.9)),
+            Figure("with validation and upsert", IN_FLOOR, upsert, floor, Goal("ratio", 1 / 0.5)),
+            Figure("the same file once more, nothing changes", IN_FLOOR, again, floor),
+        ]
+
+
+@benchmark(n=5)
+def exports(n: int) -> list[Figure]:
+    """A million trades into a file as CSV, Parquet and JSON lines, `core.explore.export_rows`."""
+    with _server() as cluster:
+        number = min(MOST, rows())
+        with psycopg.connect(**cluster.admin.libpq_params(), autocommit=True) as connection:  # type: ignore[arg-type]  # all are text
+            fill(connection, number)
+        database = Database(cluster.admin)
+        folder = free_folder("out-")
+
+        def ours(format: Literal["csv", "parquet", "jsonl"]) -> Callable[[], float]:
+            def run() -> None:
+                with (folder / f"own.{format}").open("wb") as out:
+                    assert export_rows(database, "trades", format=format, out=out) == number
+
+            return timed(run)
+
+        select = _same_expressions(cluster)
+
+        def bare() -> None:
+            _psql(cluster, f"\\copy ({select}) TO '{folder / 'bare.csv'}' CSV HEADER")
+
+        csv, parquet, jsonl, floor = in_turns(n, ours("csv"), ours("parquet"), ours("jsonl"), timed(bare))
+        assert (folder / "own.csv").read_bytes() == (folder / "bare.csv").read_bytes()
+        database.dispose()
+        return [
+            Figure("CSV", OUT_FLOOR, csv, floor, Goal("ratio", 1.0)),
+            Figure("Parquet", OUT_FLOOR, parquet, floor, Goal("ratio", 1.8)),
+            Figure("JSON lines", OUT_FLOOR, jsonl, floor),
+        ]
+
+
+def _same_expressions(cluster: Cluster) -> str:
+    """What an export of trades selects: a text that a spreadsheet would run gets a ' before it."""
+    found = cluster.sql(
+        "SELECT attname, atttypid::regtype::text FROM pg_attribute"
+        " WHERE attrelid = 'trades'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+    )
+    dangers = ", ".join("E'" + one.encode("unicode_escape").decode() + "'" for one in FORMULA)
+    return "SELECT " + ", ".join(
+        f"CASE WHEN {name} COLLATE \"C\" >= 'A' AND {name} COLLATE \"C\" < '{{' THEN {name}"
+        f" WHEN left(ltrim({name}, ''''), 1) IN ({dangers}) THEN '''' || {name} ELSE {name} END AS {name}"
+        if type == "text"
+        else name
+        for name, type in found
+    ) + " FROM trades"  # fmt: skip
+
+
+def memory(config: DatabaseConfig, what: str, file: Path) -> float:
+    """How many MB more than at its beginning a process of its own needs at most for one export or import.
+
+    what: csv, parquet, jsonl (export to the file), append or upsert (import of the file). Linux only.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(theirs, config, what, file))
+    process.start()
+    theirs.close()
+    found: float = ours.recv()
+    process.join()
+    return found
+
+
+def _measured(answer: Any, config: DatabaseConfig, what: str, file: Path) -> None:
+    database = Database(config)
+    _transferred(database, what, file, small=True)  # what is loaded once is no part of it
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    begin = _peak_mb()
+    _transferred(database, what, file)
+    answer.send(_peak_mb() - begin)
+    database.dispose()
+
+
+def _transferred(database: Database, what: str, file: Path, *, small: bool = False) -> None:
+    if what in ("append", "upsert"):
+        source: Any = file
+        if small:
+            with file.open("rb") as beginning:
+                source = io.BytesIO(b"".join(beginning.readline() for _ in range(3)))
+        import_rows(database, "trades", source, upsert=what == "upsert", dry_run=small)
+        return
+    table = "trading_bots" if small else "trades"
+    with file.open("wb") as out:
+        export_rows(database, table, format=what, out=out)  # type: ignore[arg-type]  # one of three
+
+
+def _peak_mb() -> float:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,249 @@
+"""CSV as columns of bytes, some thousand rows at a time: any delimiter and encoding; rows of a wrong length told."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow
+
+from core.errors import TradekeepError
+from core.explore.imports.files import SAMPLE_BYTES, Opened, refused
+
+BLOCK_BYTES = 4 << 20
+BATCH_ROWS = 50_000
+MOST_COLUMNS = 1600
+DELIMITERS = (",", ";", "\t", "|")
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_DATA = re.compile(r"^\s*[-+]?[\d.,:/TZ\s+-]*\d[\d.,:/TZeE\s+-]*$")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Some rows as they stand in the source: their numbers, and a column for each of the source's, by place.
+
+    ragged: rows with too few or too many cells, which are not among them: number, how many, their text.
+    """
+
+    numbers: pa.Array
+    columns: list[pa.Array]
+    ragged: list[tuple[int, str, str]]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV is written. names: of its columns; heading: whether its first row gives them."""
+
+    encoding: str
+    delimiter: str
+    names: tuple[str, ...]
+    heading: bool
+    notes: tuple[str, ...] = ()
+
+
+def dialect(source: Opened) -> Dialect:
+    """How this CSV is written, by its beginning (and its end, where that can be seen). Raises data.file."""
+    sample: bytes = _beginning(source)
+    encoding, notes = _encoding(sample, source.name)
+    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(sample)
+    if "\0" in text[:4096] and text.count("\0") > 8:
+        raise refused(f"{source.name} is neither CSV nor Parquet nor a SQLite database.")
+    delimiter, first = _delimiter(text, source.name)
+    heading = not any(_DATA.match(cell) for cell in first if cell.strip())
+    names = _named(first) if heading else tuple(f"column {number}" for number in range(1, len(first) + 1))
+    if not heading:
+        notes.append("The first row has no names, so it is read as data.")
+    if heading and "\n" not in text and "\r" not in text:
+        raise refused(f"{source.name} has a row of names, and no other.")
+    if not source.packed and source.size_bytes is not None and encoding in ("utf-8", "utf-8-sig", "cp1252"):
+        notes += _whole(source, delimiter, len(first))
+    return Dialect(encoding, delimiter, names, heading, tuple(notes))
+
+
+def _beginning(source: Opened) -> bytes:
+    if source.packed or not source.stream.seekable():
+        stream: Any = source.stream
+        return bytes(stream.peek(SAMPLE_BYTES)[:SAMPLE_BYTES])
+    found = source.stream.read(SAMPLE_BYTES)
+    source.stream.seek(0)
+    return found
+
+
+def _encoding(sample: bytes, name: str) -> tuple[str, list[str]]:
+    for bom, encoding in BOMS:
+        if sample.startswith(bom):
+            return encoding, []
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return "cp1252", [f"{name} is not UTF-8; it is read as Windows-1252 (Western Europe)."]
+    return "utf-8", []
+
+
+def _delimiter(text: str, name: str) -> tuple[str, list[str]]:
+    """The delimiter that splits the first lines most evenly, and the cells of the first one."""
+    best: tuple[float, str, list[str]] = (-1.0, ",", [])
+    lines = text if len(text) < SAMPLE_BYTES // 4 else text[: text.rfind("\n", 0, SAMPLE_BYTES // 4) + 1] or text
+    for delimiter in DELIMITERS:
+        try:
+            reader = csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)
+            rows = list(itertools.islice(reader, 100))
+        except csv.Error:
+            continue
+        rows = [row for row in rows if row]
+        if not rows:
+            continue
+        even = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+        score = even * min(len(rows[0]), 50) if len(rows[0]) > 1 else 0.5
+        if score > best[0]:
+            best = (score, delimiter, rows[0])
+    if not best[2]:
+        raise refused(f"{name} has no row.")
+    if len(best[2]) > MOST_COLUMNS:
+        raise refused(f"{name} has {len(best[2])} columns; a table has {MOST_COLUMNS} at most.")
+    return best[1], best[2]
+
+
+def _named(cells: list[str]) -> tuple[str, ...]:
+    """The heading's names, each once."""
+    found: list[str] = []
+    for number, cell in enumerate(cells, 1):
+        name = cell.strip().strip("\ufeff").removeprefix("'") or f"column {number}"
+        found.append(name if name not in found else f"{name} ({number})")
+    return tuple(found)
+
+
+def _whole(source: Opened, delimiter: str, width: int) -> list[str]:
+    """Refuse a file that ends within a row; a note where only its last value may have been cut."""
+    size = source.size_bytes or 0
+    source.stream.seek(max(0, size - (1 << 16)))
+    end = source.stream.read()
+    source.stream.seek(0)
+    if end.endswith((b"\n", b"\r")):
+        return []
+    last = end[max(end.rfind(b"\n"), end.rfind(b"\r")) + 1 :].decode("utf-8", "replace")
+    cells = next(csv.reader([last], delimiter=delimiter), [])
+    if len(cells) < width and '"' not in last and (b"\n" in end or b"\r" in end):
+        message = f"{source.name} ends within a row: {len(cells)} of {width} cells. It was cut, or is still written."
+        raise refused(message)
+    return ["The file does not end with a line break: its last value may have been cut."]
+
+
+class _Bytes:
+    """The source as UTF-8, watched while it goes by."""
+
+    closed = False
+
+    def __init__(self, source: Opened, encoding: str) -> None:
+        self._source, self.quotes, self.nul = source, 0, False
+        self._decode = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)(errors="strict")
+        self._ready, self._ended = b"", False
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._source.stream.read(size) if self._decode is None else self._decoded(size)
+        self.quotes += found.count(b'"')
+        self.nul = self.nul or b"\0" in found
+        if not found and self.quotes % 2:
+            raise refused(f"{self._source.name} ends within a quoted cell: it was cut, or a quotation mark is missing.")
+        return found
+
+    def _decoded(self, size: int) -> bytes:
+        assert self._decode is not None
+        while len(self._ready) < size and not self._ended:
+            piece = self._source.stream.read(size)
+            self._ended = not piece
+            try:
+                self._ready += self._decode.decode(piece, final=self._ended).encode()
+            except UnicodeError:
+                raise refused(f"{self._source.name} is not text in the encoding that its beginning says.") from None
+        found, self._ready = self._ready[:size], self._ready[size:]
+        return found
+
+    def close(self) -> None:
+        """Whoever opened the source closes it."""
+
+
+def batches(source: Opened, of: Dialect, wanted: list[int], watch: Callable[[bool], None]) -> Iterator[Raw]:
+    """The rows of the wanted columns (by place), cells as bytes; an empty cell is null, a quoted one is not.
+
+    watch(whether a NUL has gone by) is called before each. Raises data.file where the file cannot be read on.
+    """
+    ragged: list[tuple[int, str, str]] = []
+    first = 2 if of.heading else 1
+
+    def wrong(row: arrow.InvalidRow) -> str:
+        told = f"{row.actual_columns} cells, not {row.expected_columns}"
+        ragged.append(((row.number or 0) - first + 1, told, row.text or ""))
+        return "skip"
+
+    names = [f"c{place}" for place in range(len(of.names))]
+    stream = _Bytes(source, of.encoding)
+    try:
+        reader = arrow.open_csv(
+            pa.PythonFile(stream, "r"),
+            read_options=arrow.ReadOptions(
+                use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=int(of.heading)
+            ),
+            parse_options=arrow.ParseOptions(
+                delimiter=of.delimiter, newlines_in_values=True, invalid_row_handler=wrong
+            ),
+            convert_options=arrow.ConvertOptions(
+                check_utf8=False,
+                column_types=dict.fromkeys(names, pa.binary()),
+                include_columns=[names[place] for place in wanted],
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if of.heading and "Empty CSV" in str(error):
+            return
+        raise _told(source, error) from None
+    number = 1
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            break
+        except pa.ArrowInvalid as error:
+            raise _told(source, error) from None
+        watch(stream.nul)
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            some = batch.slice(start, BATCH_ROWS)
+            numbers, number = _numbers(number, some.num_rows, {at for at, _, _ in ragged})
+            told = [one for one in ragged if one[0] < number]
+            ragged[:] = ragged[len(told) :]  # the reader may be a block ahead
+            yield Raw(numbers, some.columns, told)
+    if ragged:
+        yield Raw(pa.array([], pa.int64()), [pa.array([], pa.binary()) for _ in wanted], ragged)
+
+
+def _numbers(first: int, count: int, skipped: set[int]) -> tuple[pa.Array, int]:
+    """The numbers of so many rows from first, without those that were skipped; and the next one."""
+    if not skipped:
+        return pa.array(np.arange(first, first + count)), first + count
+    found: list[int] = []
+    while len(found) < count:
+        if first not in skipped:
+            found.append(first)
+        first += 1
+    return pa.array(found, pa.int64()), first
+
+
+def _told(source: Opened, error: Exception) -> TradekeepError:
+    text = str(error)
+    if "straddling" in text:
+        return refused(f"A row of {source.name} is longer than 4 MB; perhaps a quotation mark is missing before it.")
+    return refused(f"{source.name} cannot be read as CSV: {text[:300]}")

@@ -1,0 +1,301 @@
+"""An import from its beginning to its end: rows read, looked at and written, a batch at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from core.database import Database
+from core.errors import TradekeepError
+from core.explore.ahead import ahead
+from core.explore.imports import times
+from core.explore.imports.csvfile import Raw
+from core.explore.imports.files import Opened, opened
+from core.explore.imports.ledger import Ledger
+from core.explore.imports.mapping import chosen, empties
+from core.explore.imports.reader import Reader, reading
+from core.explore.imports.report import Imported
+from core.explore.imports.values import NUMERIC, Reading, RowError, shortened
+from core.progress import Report, silent
+from core.repositories.bulk import EARLIER, ROW, Counts, Key, Repeats, Target, target, write
+from core.repositories.bulk.target import execute, quoted
+
+MOST_ERRORS = 10_000
+AHEAD = 2  # batches that are read and looked at while one is written
+
+
+def import_rows(
+    db: Database,
+    table: str,
+    source: Path | str | BinaryIO,
+    *,
+    mapping: Mapping[str, str | None] | None = None,
+    upsert: bool = True,
+    dry_run: bool = False,
+    progress: Report | None = None,
+    values: Mapping[str, str] | None = None,
+    source_table: str | None = None,
+    zone: str = "UTC",
+    name: str | None = None,
+) -> Imported:
+    """Import the rows of a CSV, Parquet or SQLite file into a table; what became of them, and each row at fault.
+
+    mapping: file column -> table column (None: leave it out); what it does not name is guessed. values: a value for
+    a column that the file does not have. source_table: which table of a SQLite file. zone: of times without one.
+    name: what to call the source, for instance an upload.
+    upsert: a row that is there already is changed where it differs, else skipped; without it every row is added.
+    What tells rows apart is a key of the table; where a row has none (a trade without order_id) its whole content,
+    and the row is added as often as the file has it more often than the table. dry_run: nothing is written.
+
+    Each batch is one transaction: a run that was cut can be repeated and leaves nothing twice. Rows at fault are
+    left out and told; progress(done, total, message) comes after each batch, and what it raises ends the import.
+    Raises data.file, data.mapping, data.value, schema.missing_table, permission errors.
+    """
+    if db.read_only and not dry_run:
+        raise TradekeepError("config.read_only", "This connection only reads; rows are imported through another one.")
+    begin = time.perf_counter()
+    with opened(source, name) as file, reading(file, source_table) as reader:
+        with db.connect() as connection:
+            into = target(connection, table)
+        pairs = chosen(reader.names, into, mapping, values or {})
+        fixed = {name: text for name, text in empties(into).items() if name not in pairs.values()} | dict(values or {})
+        run = _Run(db, into, file, reader, pairs, fixed, zone, upsert, dry_run)
+        run.go(progress or silent)
+        return run.told(begin)
+
+
+@dataclass
+class _Batch:
+    """Rows that are ready: texts with their numbers; the last number read, and how far the source was read."""
+
+    rows: pa.Table
+    read: int
+    done: int
+    mark: str = ""
+
+
+@dataclass
+class _Run:
+    """One import under way."""
+
+    db: Database
+    into: Target
+    file: Opened
+    reader: Reader
+    pairs: dict[str, str]
+    fixed: dict[str, str]
+    zone: str
+    upsert: bool
+    dry_run: bool
+    counts: Counts = field(default_factory=Counts)
+    errors: list[RowError] = field(default_factory=list)
+    wrong: int = 0
+    read: int = 0
+    resumed: int = 0
+
+    def __post_init__(self) -> None:
+        zone = times.zone_of(self.zone)
+        columns = [*self.pairs.values(), *self.fixed]
+        self.readings = {name: Reading(self.into.by_name[name], self.into.backend, zone) for name in columns}
+        self.key: Key | None = self.into.key_for(columns) if self.upsert else None
+        self.repeats = Repeats([name for name in columns if self.into.by_name[name].kind in NUMERIC])
+        self._telling = threading.Lock()
+        self.ledger: Ledger | None = None
+        self._constants = {name: self._constant(name, value) for name, value in self.fixed.items()}
+
+    def _constant(self, name: str, value: str) -> str | None:
+        texts, problems = self.readings[name].texts(pa.array([value]))
+        if problems:
+            raise TradekeepError("data.value", f"{name}: {shortened(value)}: {problems[0][2]}.")
+        text: str | None = texts[0].as_py()
+        return text
+
+    # --- reading
+
+    def _batches(self) -> Iterator[_Batch]:
+        places = [self.reader.names.index(name) for name in self.pairs]
+        nul = [False]
+
+        def watch(seen: bool) -> None:
+            nul[0] = seen
+
+        for raw in self.reader.batches(places, watch):
+            yield self._ready(raw, nul[0])
+
+    def _ready(self, raw: Raw, nul: bool) -> _Batch:
+        """The rows of a batch that nothing is wrong with, as texts."""
+        found: dict[str, pa.Array] = {}
+        wrong: dict[int, list[tuple[str, str, str]]] = {}
+        for (name, to), values in zip(self.pairs.items(), raw.columns, strict=True):
+            found[to], problems = self.readings[to].texts(values, nul=nul)
+            for place, value, reason in problems:
+                wrong.setdefault(place, []).append((name, value, reason))
+        for place, faults in wrong.items():
+            self._tell(_one(raw.numbers[place].as_py(), faults))
+        for number, reason, text in raw.ragged:
+            self._tell(RowError(number, "", shortened(text), reason))
+        size = len(raw.numbers)
+        for name, constant in self._constants.items():
+            found[name] = pa.array([constant] * size, pa.string())
+        rows = pa.table({ROW: raw.numbers, EARLIER: pa.array(_zeros(size)), **found})
+        if wrong:
+            keep = [place not in wrong for place in range(size)]
+            rows = rows.filter(pa.array(keep))
+        if self.upsert:
+            rows = self._repeated(rows)
+        mark = self.ledger.mark(rows.drop_columns([EARLIER])) if self.ledger and self.ledger.kept else ""
+        return _Batch(rows, size + len(raw.ragged), self.reader.done(), mark)
+
+    def _repeated(self, rows: pa.Table) -> pa.Table:
+        """Note for rows that no key tells apart how often they came before."""
+        loose: Any = True
+        if self.key is not None:
+            nulls = [pc.is_null(rows[name]) for name in self.key.columns if self.into.by_name[name].nullable]
+            if self.key.nulls_equal or not nulls or not any(pc.any(one).as_py() for one in nulls):
+                return rows
+            loose = nulls[0]
+            for one in nulls[1:]:
+                loose = pc.or_(loose, one)
+        some = rows if loose is True else rows.filter(loose)
+        names = [n for n in some.column_names if n not in (ROW, EARLIER) and not self.into.by_name[n].numbered]
+        before = self.repeats.before(some.select(names))
+        if loose is not True:
+            before = pc.replace_with_mask(pa.array(_zeros(rows.num_rows)), loose.combine_chunks(), before)
+        return rows.set_column(1, EARLIER, before)
+
+    def _tell(self, error: RowError) -> None:
+        with self._telling:  # the thread that reads and the one that writes
+            self.wrong += 1
+            if len(self.errors) < MOST_ERRORS:
+                self.errors.append(error)
+
+    # --- writing
+
+    def go(self, report: Report) -> None:
+        """Everything, a batch a transaction."""
+        total = self.reader.total
+        report(0, total, f"Reading {self.file.name}")
+        if not self.upsert and not self.dry_run:
+            with self.db.connect() as connection:
+                self.ledger = Ledger(connection, self.into, self.file.name)
+        with ahead(self._batches(), AHEAD) as batches:
+            for batch in batches:
+                self.read += batch.read
+                if batch.rows.num_rows:
+                    self._write(batch)
+                done = self.counts.inserted + self.counts.updated + self.counts.skipped
+                report(min(batch.done, total), total, f"{done:,} rows, {self.wrong:,} at fault")
+        if not self.dry_run:
+            with self.db.connect(statement_timeout_s=None) as connection:
+                self._number_on(connection)
+                if self.ledger:
+                    self.ledger.end(connection)
+
+    def _write(self, batch: _Batch) -> None:
+        how = "forecast" if self.dry_run else "upsert" if self.upsert else "append"
+        with self.db.connect(statement_timeout_s=None) as connection:
+            if not self.dry_run:
+                _one_at_a_time(connection, self.into)
+            if self.ledger and self.ledger.written(connection, batch.mark, batch.rows, self.key):
+                self.resumed += batch.rows.num_rows
+                self.counts += Counts(skipped=batch.rows.num_rows)
+                return
+            counts, refused = write(connection, self.into, self.key, batch.rows, how=how, checked=True)
+            if self.ledger:
+                self.ledger.note(connection, batch.mark, batch.rows.num_rows - len(refused))
+        self.counts += counts
+        if refused:
+            places = {row: place for place, row in enumerate(batch.rows[ROW].to_pylist())}
+            names = {to: name for name, to in self.pairs.items()}
+            for one in refused:
+                value = ", ".join(
+                    str(batch.rows[column][places[one.row]].as_py())
+                    for column in one.column.split(", ")
+                    if column in batch.rows.column_names
+                )
+                column = ", ".join(names.get(name, name) for name in one.column.split(", "))
+                self._tell(RowError(one.row, column, shortened(value), one.reason))
+
+    def _number_on(self, connection: sa.Connection) -> None:
+        """Have the database number its next rows after those that came with numbers."""
+        if self.into.backend == "sqlite":
+            return
+        for name in self.readings:
+            if self.into.by_name[name].numbered:
+                execute(
+                    connection,
+                    "SELECT setval(s.oid, greatest(m.most, pg_sequence_last_value(s.oid), 1))"  # noqa: S608
+                    f" FROM (SELECT max({quoted(name)})::bigint AS most FROM {self.into.sql}) m,"
+                    " (SELECT pg_get_serial_sequence(%s, %s)::regclass AS oid) s"
+                    " WHERE s.oid IS NOT NULL AND m.most IS NOT NULL AND has_sequence_privilege(s.oid, 'UPDATE')",
+                    (self.into.sql.replace("%%", "%"), name),
+                )
+
+    def told(self, begin: float) -> Imported:
+        """What became of it all."""
+        notes = list(self.reader.notes)
+        rounded = {name: one.rounded for name, one in self.readings.items() if one.rounded}
+        notes += [
+            f"{name}: {number:,} values have more than {(self.into.by_name[name].digits or (0, 0))[1]} digits after the"
+            " point and are rounded."
+            for name, number in rounded.items()
+        ]
+        notes += [
+            f"{name} has no time zone; it is read as {self.zone}."
+            for name, one in self.readings.items()
+            if one.zoneless
+        ]
+        notes += [
+            f"{name} is read as {one.shape.words}."
+            for name, one in self.readings.items()
+            if one.shape is not None and one.shape.unit
+        ]
+        if self.resumed:
+            notes.append(f"{self.resumed:,} rows had been written by a run that was cut; they are skipped.")
+        if self.wrong > len(self.errors):
+            notes.append(f"Of {self.wrong:,} rows at fault the first {len(self.errors):,} are listed.")
+        left_out = [name for name in self.reader.names if name not in self.pairs]
+        if left_out:
+            notes.append(f"Left out: {', '.join(left_out[:40])}.")
+        return Imported(
+            inserted=self.counts.inserted,
+            updated=self.counts.updated,
+            skipped=self.counts.skipped,
+            errors=sorted(self.errors, key=lambda error: error.row),
+            error_count=self.wrong,
+            rows=self.read,
+            mapping=dict(self.pairs),
+            key=self.key.columns if self.key else (),
+            notes=notes,
+            dry_run=self.dry_run,
+            elapsed_ms=(time.perf_counter() - begin) * 1000,
+        )
+
+
+def _one(row: int, faults: list[tuple[str, str, str]]) -> RowError:
+    """One error for a row, whatever is wrong in it."""
+    if len(faults) == 1:
+        return RowError(row, *faults[0])
+    columns, values = (", ".join(fault[place] for fault in faults) for place in (0, 1))
+    return RowError(row, columns, values, "; ".join(f"{name}: {reason}" for name, _, reason in faults))
+
+
+def _zeros(size: int) -> Any:
+    return pc.fill_null(pa.nulls(size, pa.int64()), 0)
+
+
+def _one_at_a_time(connection: sa.Connection, into: Target) -> None:
+    """Wait for another import into this table to end its batch; where this role may take such a lock."""
+    if into.backend == "sqlite":
+        return
+    may = execute(connection, "SELECT has_function_privilege('pg_advisory_xact_lock(int, int)', 'EXECUTE')")
+    if may.scalar_one():
+        execute(connection, "SELECT pg_advisory_xact_lock(hashtext('tradekeep.import'), hashtext(%s))", (into.sql,))

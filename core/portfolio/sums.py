@@ -1,0 +1,177 @@
+"""What closed round trips come to, and the expressions that sum them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from core.models import TradingRollup, TradingTrade
+from core.models.base import Exact
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over closed round trips. valued: those with a net profit, on which wins, losses and averages are based.
+
+    Money in the round trips' currency; profit is that of the wins alone; hold_s seconds from entry to exit.
+    """
+
+    trips: int = 0
+    valued: int = 0
+    wins: int = 0
+    losses: int = 0
+    net_pnl: Decimal = ZERO
+    gross_pnl: Decimal = ZERO
+    commission: Decimal = ZERO
+    profit: Decimal = ZERO
+    best_pnl: Decimal | None = None
+    worst_pnl: Decimal | None = None
+    hold_s: Decimal = ZERO
+    hold_wins_s: Decimal = ZERO
+
+    @property
+    def loss(self) -> Decimal:
+        """What the losses come to, as a positive amount."""
+        return self.profit - self.net_pnl
+
+    def __add__(self, other: Sums) -> Sums:
+        values = {name: getattr(self, name) + getattr(other, name) for name in ADDED}
+        best = [one for one in (self.best_pnl, other.best_pnl) if one is not None]
+        worst = [one for one in (self.worst_pnl, other.worst_pnl) if one is not None]
+        return Sums(**values, best_pnl=max(best, default=None), worst_pnl=min(worst, default=None))
+
+
+class Amount(Exact):
+    """numeric as the driver gives it, Decimal already; thousands of sums are read at once."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
+
+MONEY = Amount(28, 10)
+NAMES = tuple(field.name for field in fields(Sums))
+ADDED = tuple(name for name in NAMES if name not in ("best_pnl", "worst_pnl"))
+COUNTS = ("trips", "valued", "wins", "losses")
+
+
+class UtcDay(FunctionElement[Any]):
+    """The UTC day of a time."""
+
+    inherit_cache = True
+    type = sa.Date()
+
+
+@compiles(UtcDay)
+def _utc_day(element: UtcDay, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AT TIME ZONE 'UTC' AS date)"
+
+
+@compiles(UtcDay, "sqlite")
+def _utc_day_sqlite(element: UtcDay, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **kw)}, 1, 10)"
+
+
+class Finite(FunctionElement[bool]):
+    """Whether a time is a moment: PostgreSQL's infinity is no day."""
+
+    inherit_cache = True
+    type = sa.Boolean()
+
+
+@compiles(Finite)
+def _finite(element: Finite, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"isfinite({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(Finite, "sqlite")
+def _finite_sqlite(element: Finite, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{compiler.process(element.clauses, **kw)} IS NOT NULL"
+
+
+class Seconds(FunctionElement[Decimal]):
+    """The seconds of a sum of intervals, exact; SQLite has no intervals, its sum is one of seconds already."""
+
+    inherit_cache = True
+    type = MONEY
+
+
+@compiles(Seconds)
+def _seconds(element: Seconds, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"extract(epoch FROM {compiler.process(element.clauses, **kw)})"
+
+
+@compiles(Seconds, "sqlite")
+def _seconds_sqlite(element: Seconds, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+class Between(FunctionElement[Any]):
+    """The time from the first of two moments to the second."""
+
+    inherit_cache = True
+    type = sa.Interval()
+
+
+@compiles(Between)
+def _between(element: Between, compiler: SQLCompiler, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({second} - {first})"
+
+
+@compiles(Between, "sqlite")
+def _between_sqlite(element: Between, compiler: SQLCompiler, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    whole = f"(CAST(strftime('%s', substr({second}, 1, 19)) AS INTEGER)"
+    whole += f" - CAST(strftime('%s', substr({first}, 1, 19)) AS INTEGER))"
+    # SQLite's own times end at milliseconds; the rest of the text is the fraction.
+    return f"({whole} + CAST('0' || substr({second}, 20) AS REAL) - CAST('0' || substr({first}, 20) AS REAL))"
+
+
+def raw() -> dict[str, sa.ColumnElement[Any]]:
+    """Each sum by its name, over rows of trading_trades."""
+    trade, net = TradingTrade, TradingTrade.net_pnl
+    won, held = net > 0, sa.func.sum(Between(trade.entry_time, trade.exit_time))
+    return {
+        "trips": sa.func.count(),
+        "valued": sa.func.count(net),
+        "wins": sa.func.count().filter(won),
+        "losses": sa.func.count().filter(net < 0),
+        "net_pnl": _sum(net),
+        "gross_pnl": _sum(trade.gross_pnl),
+        "commission": _sum(trade.commission),
+        "profit": sa.func.coalesce(sa.func.sum(net).filter(won), 0, type_=MONEY),
+        "best_pnl": sa.func.max(net, type_=MONEY),
+        "worst_pnl": sa.func.min(net, type_=MONEY),
+        "hold_s": sa.func.coalesce(Seconds(held), 0, type_=MONEY),
+        "hold_wins_s": sa.func.coalesce(Seconds(held.filter(won)), 0, type_=MONEY),
+    }
+
+
+def rolled(of: Any = TradingRollup) -> dict[str, sa.ColumnElement[Any]]:
+    """Each sum by its name, over rows that are sums themselves: rollups, or a subquery with the same columns."""
+    found: dict[str, sa.ColumnElement[Any]] = {}
+    for name in NAMES:
+        column = getattr(of, name)
+        found[name] = _sum(column) if name in ADDED else _extreme(name)(column, type_=MONEY)
+        if name in COUNTS:  # PostgreSQL's sum of bigint is numeric
+            found[name] = sa.cast(found[name], sa.BigInteger)
+    return found
+
+
+def _sum(column: Any) -> sa.ColumnElement[Any]:
+    return sa.func.coalesce(sa.func.sum(column, type_=MONEY), 0, type_=MONEY)
+
+
+def _extreme(name: str) -> Any:
+    return sa.func.max if name == "best_pnl" else sa.func.min

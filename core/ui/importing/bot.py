@@ -1,0 +1,45 @@
+"""The database of another bot: what it becomes, and the two buttons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from core.database import Database
+from core.explore.imports import import_bot
+from core.explore.imports.preview import Seen
+from core.tasks import Progress
+from core.ui import cards
+from core.ui.importing.source import Source
+from core.ui.importing.work import begin, busy
+
+
+def bot(db: Database, chosen: Source, seen: Seen) -> bool:
+    """Offer to carry the bot's database over; whether that is wanted rather than single tables of it."""
+    whole = st.toggle(f"Carry all of {seen.bot}'s database over", value=True, key="import_whole")
+    if not whole:
+        return False
+    st.markdown(
+        f"It becomes one bot with its round trips and executions. {cards.text(str(seen.bot))}'s own numbers tell its "
+        "trades apart, so that importing it again only adds what is new. The file is opened read-only."
+    )
+    stem = seen.name.rpartition(".")[0] or seen.name
+    name = st.text_input("Name of the bot", f"{seen.bot} {stem}"[:100], key="import_bot_name", max_chars=100).strip()
+
+    def work(dry_run: bool) -> Any:
+        def run(progress: Progress) -> Any:
+            return import_bot(db, chosen.path, name=name or None, dry_run=dry_run, progress=progress)
+
+        return run
+
+    with st.container(horizontal=True):
+        st.button(
+            "Try without writing", key="import_dry", icon=":material/fact_check:", disabled=busy(),
+            on_click=begin, args=(f"Looking at {chosen.name}", work(True)),
+        )  # fmt: skip
+        st.button(
+            "Import the bot", key="import_go", type="primary", icon=":material/upload:", disabled=busy(),
+            on_click=begin, args=(f"Importing {chosen.name}", work(False)),
+        )  # fmt: skip
+    return True

@@ -1,0 +1,110 @@
+"""The import as a task, and what became of it: counts, notes, and the rows at fault as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import streamlit as st
+
+from core import state
+from core.explore.imports import BotImport, Imported, errors_csv
+from core.format import age, duration
+from core.tasks import Progress
+from core.ui import cards, work
+from core.ui.cache import clear
+
+NAME = "import"
+SHOWN = 100
+
+
+def busy() -> bool:
+    """Whether an import runs now, here or in another window."""
+    return work.running(NAME)
+
+
+def begin(title: str, run: Callable[[Progress], Any]) -> None:
+    """Start an import, unless one runs."""
+
+    def cleared(progress: Progress) -> Any:
+        try:
+            return run(progress)
+        finally:
+            clear()  # what pages have kept is older than the rows
+
+    state.tasks().forget(NAME)
+    work.begin(NAME, title, cleared)
+
+
+def results() -> None:
+    """Progress of the import that runs, or what became of the last one."""
+    task = work.ended(NAME)
+    if task is None:
+        return
+    if task.state == "cancelled":
+        st.caption("Batches that were finished are kept; importing the file again goes on from there.")
+    if task.state != "done":
+        return
+    with st.container(border=True, key="import_result"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            ended = datetime.fromtimestamp(task.finished or task.started, UTC)
+            st.caption(f"{cards.text(task.title)} · {age(ended)}", width="stretch")
+            st.button("Close", key="import_close", on_click=state.tasks().forget, args=(NAME,))
+        if isinstance(task.result, Imported):
+            _rows(task.result)
+        elif isinstance(task.result, BotImport):
+            _bot(task.result)
+
+
+def _figures(figures: dict[str, int]) -> None:
+    with st.container(horizontal=True):
+        for label, number in figures.items():
+            st.metric(label, f"{number:,}")
+
+
+def _rows(done: Imported) -> None:
+    good = ":green[:material/check_circle:]" if not done.error_count else ":orange[:material/warning:]"
+    what = "Nothing was written; this would happen" if done.dry_run else "Imported"
+    st.markdown(f"{good} **{what}** · {cards.text(done.sentence)} · {duration(done.elapsed_ms / 1000)}")
+    _figures(
+        {"New": done.inserted, "Changed": done.updated, "There already": done.skipped, "At fault": done.error_count}
+    )
+    for note in done.notes:
+        st.caption(f":material/info: {cards.text(note)}")
+    if not done.errors:
+        return
+    st.dataframe(
+        [{"Row": e.row, "Column": e.column, "Value": e.value, "Why": e.reason} for e in done.errors[:SHOWN]],
+        hide_index=True, key="import_errors", height="content" if len(done.errors) < 8 else 300,
+    )  # fmt: skip
+    st.download_button(
+        "Download the rows at fault", errors_csv(done.errors), "rows-at-fault.csv", "text/csv",
+        key="import_errors_file", icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
+    st.caption("Row 1 is the first one after the names. Correct them in the file and import it again: what is there "
+               "already is skipped.")  # fmt: skip
+
+
+def _bot(done: BotImport) -> None:
+    ok = all(one.ok for one in done.reconciled)
+    icon = ":green[:material/check_circle:]" if ok else ":red[:material/error:]"
+    what = "Nothing was written; this would happen" if done.dry_run else "Imported"
+    st.markdown(f"{icon} **{what}** · {cards.text(done.bot)}")
+    for table, counts in done.counts.items():
+        told = f"{counts.inserted:,} new, {counts.updated:,} changed, {counts.skipped:,} there already"
+        st.markdown(f"{cards.text(table)}: {told}")
+    st.dataframe(
+        [
+            {"": "✓" if one.ok else "✕", "Figure": one.name, done.kind: f"{one.theirs.normalize():f}",
+             "Here": f"{one.ours.normalize():f}", "Why they differ": one.why}
+            for one in done.reconciled
+        ],
+        hide_index=True, key="import_reconciled", height="content",
+    )  # fmt: skip
+    if done.left:
+        with st.expander(f"Not carried over: {len(done.left)}"):
+            for left in done.left[:200]:
+                st.markdown(f"- {cards.text(left)}")
+    for note in done.notes:
+        st.caption(f":material/info: {cards.text(note)}")

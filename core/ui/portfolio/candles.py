@@ -1,0 +1,208 @@
+"""Candles of one symbol with entries and exits, and what decided on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import streamlit as st
+
+from core.database import Database
+from core.explore.cells import one_line
+from core.explore.made import readable
+from core.format import age, count, money, utc
+from core.portfolio.address import View
+from core.portfolio.candles import AVERAGES, LENGTHS, Chart, Trip, around
+from core.portfolio.choices import Choices
+from core.portfolio.scope import Scope
+from core.portfolio.totals import DAY, midnight
+from core.ui.cards import empty, text
+from core.ui.portfolio import asked, charts
+from core.ui.portfolio.place import changed, follow
+from core.ui.portfolio.split import toned
+
+MINUTE = timedelta(minutes=1)
+
+
+def show(db: Database, scope: Scope, view: View, choices: Choices) -> None:
+    """The chosen round trip with what came before and after, or the whole range of one symbol."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    trip = asked.trip_of(db, view.trip) if view.trip else None
+    own = choices.symbols.get((scope.trade_type or "", scope.currency or ""), ())
+    known = list(dict.fromkeys([*own, *asked.symbols_of(db)]))
+    coin = trip.symbol if trip else view.coin or scope.symbol or next(iter(known), None)
+    if coin is None:
+        empty("No candles yet. What the bots record of the market stands here, with their entries and exits on it.")
+        return
+    _choose(coin, known, trip)
+    if trip:
+        found = _around(db, scope, trip, now, trip.interval)
+        if found.timeframe and found.timeframe != trip.interval:
+            found = _around(db, scope, trip, now, found.timeframe)
+    else:
+        until = min(now, midnight(scope.until + DAY)) if scope.until else now
+        since = midnight(scope.since) if scope.since else until - 365 * DAY
+        found = asked.chart_of(db, coin, scope, since, until)
+    if not found.bars:
+        _no_candles(found, coin)
+        return
+    _draw(found, trip)
+
+
+def _around(db: Database, scope: Scope, trip: Trip, now: datetime, timeframe: str) -> Chart:
+    """A round trip on candles of that length, if there are any from its time; else on longer ones."""
+    since, until = (moment.replace(second=0, microsecond=0) for moment in around(trip, now, timeframe))
+    return asked.chart_of(db, trip.symbol, scope, since, until + MINUTE, timeframe=timeframe)
+
+
+def _choose(coin: str, known: list[str], trip: Trip | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="portfolio_candles_bar"):
+        options = known if coin in known else [coin, *known]
+        st.selectbox(
+            "Symbol",
+            options,
+            format_func=one_line,
+            key=follow("portfolio_coin", coin),
+            label_visibility="collapsed",
+            width=220,
+            filter_mode="contains" if len(options) > 8 else None,
+            on_change=lambda: changed(lambda now: replace(now, coin=st.session_state["portfolio_coin"], trip=None)),
+        )
+        if trip:
+            st.button(
+                "The whole range", key="portfolio_candles_all", icon=":material/zoom_out_map:", on_click=changed,
+                args=(lambda now: replace(now, coin=coin, trip=None),),
+            )  # fmt: skip
+    if trip:
+        _told(trip)
+
+
+def _told(trip: Trip) -> None:
+    """One round trip in words."""
+    result = "still open" if trip.net_pnl is None else toned(trip.net_pnl, trip.currency)
+    left = f"left {text(utc(trip.exit_time))}" if trip.exit_time else "not left yet"
+    why = f" ({text(one_line(trip.exit_reason))})" if trip.exit_reason else ""
+    st.markdown(f"**{_side(trip)}** entered {text(utc(trip.entry_time))}, {left}{why}: {result}")
+
+
+def _no_candles(found: Chart, coin: str) -> None:
+    if found.newest is None:
+        empty(f"No candles of {coin} are recorded. Entries and exits need them to be drawn on.")
+    else:
+        empty(f"No candles of {coin} in these days; the newest are {age(found.newest)}.")
+
+
+def _side(trip: Trip) -> str:
+    return "▲ Long" if trip.direction == "LONG" else "▼ Short"
+
+
+def _draw(found: Chart, trip: Trip | None) -> None:
+    legend = ", ".join(f"average of {width} closes" for width in AVERAGES)
+    st.markdown(
+        f"**{text(one_line(found.symbol))}** :small[:gray[{found.timeframe} candles, {legend};"
+        " ▲ and ▼ entries, ● exits with a profit, ■ exits with a loss]]"
+    )
+    last = found.bars[-1].at + timedelta(seconds=LENGTHS[found.timeframe or "1h"])
+    charts.draw(_bars(found), _spec(found, trip, last), key="portfolio_candles_chart",
+                alt=f"Candles of {found.symbol} with entries and exits")  # fmt: skip
+    if found.more:
+        st.caption(f"The newest {len(found.trips)} round trips are drawn; {count(found.more, 'older one')} are not.")
+    elif not found.trips:
+        st.caption("No round trip was entered in this time.")
+
+
+def _bars(found: Chart) -> pa.Table:
+    half = LENGTHS[found.timeframe or "1h"] * 0.35
+    columns = {
+        "at": charts.moments([bar.at for bar in found.bars]),
+        "from": charts.moments([bar.at + timedelta(seconds=half * 0.43) for bar in found.bars]),
+        "to": charts.moments([bar.at + timedelta(seconds=half * 2.43) for bar in found.bars]),
+        "mid": charts.moments([bar.at + timedelta(seconds=half / 0.7) for bar in found.bars]),
+        "when": [utc(bar.at) for bar in found.bars],
+        "up": pa.array([1 if bar.close >= bar.open else -1 for bar in found.bars]),
+    }
+    for name in ("open", "high", "low", "close"):
+        values: list[Decimal] = [getattr(bar, name) for bar in found.bars]
+        columns[name] = pa.array([float(value) for value in values])
+        columns[f"{name}_text"] = [readable(value) for value in values]
+    for number, width in enumerate(AVERAGES):
+        columns[f"average_{width}"] = pa.array([bar.averages[number] for bar in found.bars], pa.float64())
+    return pa.table(columns)
+
+
+def _spec(found: Chart, trip: Trip | None, last: datetime) -> charts.Spec:
+    x, color = charts.time_axis(field="mid"), charts.signed("up")
+    form = charts.form([bar.high for bar in found.bars])
+    price = charts.amount_axis("low", form=form)
+    tooltip = charts.tips(when="Begins", open_text="Open", high_text="High", low_text="Low", close_text="Close")
+    layers: list[charts.Spec] = [
+        {"mark": {"type": "rule"}, "encoding": {"x": x, "y": price, "y2": {"field": "high"}, "color": color,
+                                                "tooltip": tooltip}},
+        {"mark": {"type": "rect"},
+         "encoding": {"x": charts.time_axis(field="from"), "x2": {"field": "to"}, "y": charts.amount_axis("open"),
+                      "y2": {"field": "close"}, "color": color, "tooltip": tooltip}},
+    ]  # fmt: skip
+    for name, width in zip(("violet", "orange"), AVERAGES, strict=True):
+        mark = {"type": "line", "strokeWidth": 1.2, "color": charts.colour(name), "opacity": 0.8}
+        layers.append({"mark": mark, "encoding": {"x": x, "y": charts.amount_axis(f"average_{width}")}})
+    rows = [_row(one, found.bars[0].at, last, trip) for one in found.trips]
+    if rows:
+        layers += _markers(rows, large=trip is not None or len(rows) <= 30)
+    return {"height": 360, "layer": layers}
+
+
+def _row(one: Trip, first: datetime, last: datetime, chosen: Trip | None) -> dict[str, object]:
+    """A round trip as its marks need it; an end that lies outside of the picture is left away."""
+    net = one.net_pnl
+    end = one.exit_time if one.exit_time is not None and first <= one.exit_time <= last else None
+    return {
+        "entered": _ms(max(first, one.entry_time)),
+        "entry": float(one.entry_price),
+        "left": _ms(end) if end else None,
+        "exit": float(one.exit_price) if end and one.exit_price is not None else None,
+        "net": float(net) if net is not None else 0.0,
+        "shape": "triangle-up" if one.direction == "LONG" else "triangle-down",
+        "out": "square" if net is not None and net < 0 else "circle",
+        "strong": 1.0 if chosen is None or chosen.id == one.id else 0.25,
+        "trip": f"{_side(one)} entered {utc(one.entry_time)} at {readable(one.entry_price)}",
+        "result": "still open" if net is None else money(net, one.currency, sign=True),
+        "entry_logic": one_line(one.entry_logic or "not named"),
+        "exit_logic": one_line(one.exit_logic or one.exit_reason or "not named"),
+        "closed": "open" if one.exit_time is None
+        else f"{utc(one.exit_time)} at {readable(one.exit_price)} ({one_line(one.exit_reason or 'no reason named')})",
+    }  # fmt: skip
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _markers(rows: list[dict[str, object]], *, large: bool) -> list[charts.Spec]:
+    """A line from entry to exit, a triangle at the entry, a circle or cross at the exit."""
+    tooltip = charts.tips(trip="Round trip", entry_logic="Entry by", closed="Left", exit_logic="Exit by", result="Net")
+    times = {"values": rows}
+    strong = {"field": "strong", "type": "quantitative", "scale": None, "legend": None}
+    entered = charts.time_axis(field="entered")
+    left = charts.time_axis(field="left")
+    mark = {
+        "type": "point",
+        "filled": True,
+        "size": 110 if large else 45,
+        "stroke": charts.colour("background"),
+        "strokeWidth": 1,
+    }
+    shape = {"type": "nominal", "scale": None, "legend": None}
+    done = [{"filter": "datum.left !== null"}]
+    return [
+        {"data": times, "transform": done, "mark": {"type": "rule", "strokeDash": [3, 3], "strokeWidth": 1.5},
+         "encoding": {"x": entered, "x2": {"field": "left"}, "y": charts.amount_axis("entry"), "y2": {"field": "exit"},
+                      "color": charts.signed("net"), "opacity": strong}},
+        {"data": times, "mark": mark,
+         "encoding": {"x": entered, "y": charts.amount_axis("entry"), "shape": {"field": "shape", **shape},
+                      "color": {"value": charts.colour("blue")}, "opacity": strong, "tooltip": tooltip}},
+        {"data": times, "transform": done, "mark": mark,
+         "encoding": {"x": left, "y": charts.amount_axis("exit"), "shape": {"field": "out", **shape},
+                      "color": charts.signed("net"), "opacity": strong, "tooltip": tooltip}},
+    ]  # fmt: skip

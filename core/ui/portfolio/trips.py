@@ -1,0 +1,113 @@
+"""The list of closed round trips, newest first, page by page; a click shows one on its candles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from core.database import Database
+from core.explore import Filter, Page, Sort, page_of_rows
+from core.explore.address import View as ExplorerView
+from core.explore.made import needed, shown_of
+from core.explore.related import described
+from core.portfolio.address import View
+from core.portfolio.scope import Scope
+from core.portfolio.totals import DAY, midnight
+from core.ui.cards import empty
+from core.ui.explorer import frame
+from core.ui.portfolio.place import changed
+
+TABLE, LIMIT = "trading_trades", 50
+SORT = (Sort("exit_time", descending=True),)
+EXPLORER = "pages/explorer.py"
+
+
+def show(db: Database, scope: Scope, view: View) -> None:
+    """One page of the round trips of the scope, and the ways on from here."""
+    of = described(db, TABLE)
+    columns = [one for one in shown_of(of, (), 12) if one.needs[0] != "status"]
+    names = list(dict.fromkeys([*needed(columns, of), "id"]))
+    filters = filters_of(scope)
+    place = {"before": view.before} if view.before else {"after": view.after}
+    page = page_of_rows(db, TABLE, columns=names, filters=filters, sort=SORT, limit=LIMIT, **place)
+    if not page.rows:
+        empty("No round trip was closed so in these days. Choose a longer range, or fewer filters.")
+        return
+    texts = frame.texts(page, columns, local_zone())
+    key = "portfolio_trips_grid"
+    st.dataframe(
+        frame.data(texts, page, columns),
+        key=key,
+        on_select=lambda: _selected(page, key),
+        selection_mode="single-row",
+        hide_index=True,
+        width="stretch",
+        height=frame.height(len(page.rows)),
+        column_config=frame.config(texts, columns, SORT),
+        alt="Closed round trips, newest first",
+    )
+    with st.container(horizontal=True, vertical_alignment="center", key="portfolio_pager"):
+        st.caption("Choose a row to see it on its candles.", width="content")
+        st.page_link(
+            EXPLORER, label="Open in the Explorer", icon=":material/table_view:",
+            query_params=ExplorerView(TABLE, filters=filters, sort=SORT).params(),
+        )  # fmt: skip
+        st.space("stretch")
+        _button("Previous", "chevron_left", page.has_previous, before=page.first)
+        _button("Next", "chevron_right", page.has_next, after=page.last)
+
+
+def filters_of(scope: Scope) -> tuple[Filter, ...]:
+    """The scope as the Explorer filters."""
+    found = [Filter("status", "=", "CLOSED")]
+    for column, value in (
+        ("trade_type", scope.trade_type),
+        ("currency", scope.currency),
+        ("symbol", scope.symbol),
+        ("bot_id", scope.bot_id),
+        ("strategy_name", scope.strategy or None),
+    ):
+        if value is not None:
+            found.append(Filter(column, "=", value))
+    if scope.strategy == "":
+        found.append(Filter("strategy_name", "is null"))
+    if scope.since:
+        found.append(Filter("exit_time", ">=", midnight(scope.since)))
+    if scope.until:
+        found.append(Filter("exit_time", "<", midnight(scope.until + DAY)))
+    return tuple(found)
+
+
+def local_zone() -> tzinfo:
+    """The viewer's zone, as the browser says; UTC where it does not."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def _button(label: str, icon: str, there: bool, **place: str | None) -> None:
+    def go(view: View) -> View:
+        return view.first(**place)
+
+    st.button(
+        label,
+        key=f"portfolio_{label.lower()}",
+        icon=f":material/{icon}:",
+        icon_position="right" if label == "Next" else "left",
+        disabled=not there,
+        on_click=changed,
+        args=(go,),
+        shortcut="Right" if label == "Next" else "Left",
+    )
+
+
+def _selected(page: Page, key: str) -> None:
+    chosen: Any = st.session_state[key]["selection"]["rows"]
+    if chosen and chosen[0] < len(page.rows):
+        id = page.rows[chosen[0]][page.columns.index("id")]
+        changed(lambda view: replace(view, part="candles", trip=id, coin=None))

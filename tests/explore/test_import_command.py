@@ -1,0 +1,91 @@
+"""The two commands: rows of a file into a table, and a table's rows into a file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+import pytest
+from typer.testing import CliRunner, Result
+
+from core import envfile
+from core.commands import app_for
+from core.settings import DatabaseConfig
+from tests.explore.test_import import GOOD, HEAD
+from tests.explore.test_import_bots import freqtrade_file
+
+__all__ = ["freqtrade_file"]
+BAD = "2024-01-01T00:00:09Z,BTC/USDT,HODL,1,1,USDT,o9\n"
+
+
+@pytest.fixture
+def project(home: Path, migrated: DatabaseConfig) -> Path:
+    envfile.set_values(Path.cwd() / ".env.local", {"DATABASE_URL": migrated.url()})
+    return Path.cwd()
+
+
+def core(*words: str, given: bytes = b"") -> Result:
+    return CliRunner().invoke(app_for(words), list(words), input=given)
+
+
+def as_json(*words: str, given: bytes = b"") -> dict[str, Any]:
+    done = core(*words, "--json", given=given)
+    found: dict[str, Any] = json.loads(done.stdout_bytes)
+    assert (done.exit_code == 0) == found["ok"]
+    return found
+
+
+def test_there_and_back(project: Path) -> None:
+    file = project / "trades.csv"
+    file.write_text(HEAD.replace("currency", "quote asset") + GOOD + BAD)
+    words = ("import", str(file), "trades", "--map", "quote asset=currency", "--set", "exchange=kraken")
+    dry = as_json(*words, "--dry-run")["import"]
+    found = as_json(*words, "--errors", str(project / "errors.csv"))["import"]
+    for one in (dry, found):
+        assert [one[key] for key in ("inserted", "updated", "skipped", "error_count")] == [4, 0, 0, 1]
+    assert (found["errors"][0]["row"], found["dry_run"], dry["dry_run"]) == (5, False, True)
+    assert "HODL" in (project / "errors.csv").read_text()
+    out = project / "out.csv"
+    said = core("export", "trades", str(out), "--where", "exchange=kraken", "--sort", "-executed_at")
+    assert said.exit_code == 0, said.stderr
+    assert len(out.read_text().splitlines()) == 5
+    assert core("export", "trades", str(out)).exit_code == 1  # it exists
+    packed = gzip.compress(out.read_bytes())
+    again = as_json("import", "-", "trades", given=packed)["import"]
+    assert [again["inserted"], again["updated"], again["skipped"]] == [0, 0, 4]
+    assert as_json("export", "trades", str(project / "t.parquet"))["export"]["rows"] == 4
+    assert parquet.read_table(project / "t.parquet").num_rows == 4
+    plain = core("export", "trades", "-", "--columns", "symbol,price", "--where", "price > 50")
+    assert len(plain.stdout.splitlines()) == 3
+    assert not list(project.glob(".*part"))
+
+
+def test_a_bots_database_needs_no_table(project: Path, freqtrade_file: Path) -> None:
+    found = as_json("import", str(freqtrade_file), "--bot", "mine")["import"]
+    assert found["tables"]["trading_trades"]["inserted"] == 3
+    assert all(one["ok"] for one in found["reconciled"])
+    words = core("import", str(freqtrade_file), "--bot", "mine")
+    assert "3 there already" in words.stdout
+    assert "not carried over" in words.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("import", "missing.csv", "trades"), 1),
+        (("import", "missing.csv", "nothing"), 1),
+        (("import", "x", "trades", "--map", "nonsense"), 2),
+        (("export", "nothing", "x.csv"), 1),
+        (("export", "trades", "x.csv", "--where", "nonsense"), 1),
+        (("export", "trades", "-", "--json"), 2),
+    ],
+)
+def test_what_cannot_be_ends_with_a_reason(project: Path, words: tuple[str, ...], code: int) -> None:
+    done = core(*words)
+    assert done.exit_code == code
+    assert "Traceback" not in done.output
+    assert done.output.strip()
+    assert not (project / "x.csv").exists()
