@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from psycopg.errors import _WaitTimeout  # public only as the timeout argument of Connection.wait
 
 from core.errors import TradekeepError, classify
-from core.probe import reach
+from core.probe import LATE, reach
 from core.settings import DatabaseConfig
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DRIVER_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error, sqlite3.Error, UnicodeError)
 PREFLIGHT_LOCAL_S, PREFLIGHT_REMOTE_S = 0.25, 1.0
+LOOK_UP_S = 4.0  # a name that was not found within the preflight may be once more
 PROOF_S = 0.5  # a kept connection that does not take a new transaction within this is replaced
 # Transactions are begun by hand, with their bounds in the same message; nothing is prepared, poolers mix that up.
 TO_THE_POOL: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
@@ -164,10 +166,14 @@ def preflight(config: DatabaseConfig) -> None:
         if not (port or "5432").isdigit():
             return  # libpq words this better
         answer = reach(host, int(port or 5432), PREFLIGHT_LOCAL_S if local else PREFLIGHT_REMOTE_S)
+        if answer.message == LATE:
+            answer = reach(host, int(port or 5432), LOOK_UP_S)
         if answer.ok:
             return
     if answer is not None and answer.state == "timeout":
         raise TimeoutError(f"no answer from {hosts[-1]} port {ports[-1]} to a TCP connection")
+    if answer is not None and answer.message == LATE:  # the driver would wait for as long as the resolver takes
+        raise socket.gaierror(socket.EAI_AGAIN, f"failed to resolve host '{hosts[-1]}': {LATE}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ _UNREACHABLE = {
     for name in ("EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN", "EADDRNOTAVAIL", "EACCES", "EPERM", "EINVAL")
 }
 _NO_LISTENER = {errno.ECONNREFUSED, errno.ENOENT, getattr(errno, "WSAECONNREFUSED", 10061)}
+LATE = "the name lookup did not end in time"
 # Where several addresses fail, the one that says most about the cause is the answer.
 _WORTH = {"unresolved": 0, "refused": 1, "unreachable": 2, "timeout": 3}
 
@@ -110,7 +111,7 @@ def _resolve(host: str, port: int, timeout_s: float) -> list[Address] | Answer:
     look_up(socket.AI_NUMERICHOST)
     if isinstance(found, Answer):
         # The system's resolver knows no deadline: one that hangs is left behind in its thread.
-        found = Answer("unresolved", message="the name lookup did not end in time")
+        found = Answer("unresolved", message=LATE)
         thread = threading.Thread(target=look_up, daemon=True, name="look-up")
         thread.start()
         thread.join(timeout_s)

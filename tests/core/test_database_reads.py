@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from core.database import AsyncDatabase, Database
 from core.errors import TradekeepError
-from core.settings import DatabaseConfig
+from core.settings import DatabaseConfig, parse_connection
 from tests.core.test_database import in_a_loop, one
 from tests.servers import Cluster
 
@@ -58,3 +61,24 @@ def test_a_question_is_asked_again_after_a_deadlock_and_once_more_only(pg_databa
         database.ask(fails, 2)
     assert (caught.value.error_type, len(asked)) == ("transient", 2)
     database.dispose()
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver would look the name up again, for as long as the resolver takes."""
+    monkeypatch.setattr("core.database.connection.LOOK_UP_S", 0.2)
+    looked_up, usual = [], socket.getaddrinfo
+
+    def hanging(host: str, *arguments: Any, **options: Any) -> Any:
+        if host == "db.example.invalid" and not options.get("flags", 0) & socket.AI_NUMERICHOST:
+            looked_up.append(host)
+            time.sleep(30)
+        return usual(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    database = Database(parse_connection("postgresql://u:Pw-planted-1@db.example.invalid/d"))
+    begin = time.monotonic()
+    with pytest.raises(TradekeepError) as caught:
+        database.ping()
+    assert time.monotonic() - begin < 10
+    assert caught.value.kind == "network.unresolved"
+    assert looked_up
