@@ -72,11 +72,14 @@ def demo_data(visitor: Visitor) -> None:
 
 # What to do first, then the pictures of the state that this leads to: name, path.
 STATES: tuple[tuple[Callable[[Visitor], None], tuple[tuple[str, str], ...]], ...] = (
-    (nothing, (("overview", "/"), ("setup-start", "/setup"))),
+    (nothing, (
+        ("overview", "/"), ("setup-start", "/setup"), ("explorer", "/explorer?table=trading_trades"),
+        ("tables", "/explorer"), ("portfolio", "/portfolio"),
+    )),
     (wrong_password, (("setup-error", "/setup"),)),
-    (local_server, (("setup-done", "/setup"), ("schema", "/schema"))),
+    (local_server, (("setup-done", "/setup"), ("schema", "/schema"), ("import", "/import"))),
     (demo_data, (("setup-demo-data", "/setup"),)),
-)
+)  # fmt: skip
 
 
 def main(wanted: list[str]) -> None:
