@@ -28,11 +28,8 @@ def coverage(
     """Every coin with its newest candle in each timeframe and its newest decision trace."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             found = databases.reader.ask(coins.coverage, settings.tracked_symbols, multiple=multiple)
-        finally:
-            databases.dispose()
         if found.coins:
             terminal.table(_table(found))
         terminal.line(coins.sentence(found))

@@ -83,11 +83,8 @@ def remove(yes: Yes = False, project: Project = None, as_json: Json = False) -> 
 
 def _run(project: Any, as_json: bool, work: Callable[[Terminal, Databases], tuple[bool, Any]]) -> None:
     def inner(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             return work(terminal, databases)
-        finally:
-            databases.dispose()
 
     run("demo", as_json, project, inner)
 

@@ -39,12 +39,9 @@ def check(project: Project = None, as_json: Json = False) -> None:
         server = embedded.status(home=settings.home)
         place = f"on port {server.port}" if server.state == "running" else f"({server.reason})" if server.reason else ""
         terminal.line(f"bundled server: {server.state} {place}".rstrip())
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             ms = databases.writer.ping()
             schema = migrations.status(databases.writer)
-        finally:
-            databases.dispose()
         up_to_date = schema.compatible and not schema.migration_needed
         terminal.line(f"connected to {databases.writer.name} in {duration(ms / 1000)}")
         terminal.line(f"schema at {schema.current_version or 'nothing yet'}, expected {schema.expected_version}")
@@ -66,11 +63,8 @@ def verify_command(project: Project = None, as_json: Json = False) -> None:
     """Prove that the database works: every table written, read back and rolled back, and every coin being saved."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             lines = verify.verify(databases, tracked=settings.tracked_symbols, progress=terminal)
-        finally:
-            databases.dispose()
         terminal.verifications(lines)
         terminal.verdict(verify.passed(lines))
         return verify.passed(lines), [line.model_dump() for line in lines]

@@ -30,9 +30,8 @@ def migrate(
     """Bring the schema to a revision, all or nothing."""
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        databases = Databases.from_settings(settings)
-        owner = databases.owner
-        try:
+        with Databases.from_settings(settings) as databases:
+            owner = databases.owner
             if status:
                 pass
             elif sql:
@@ -51,8 +50,6 @@ def migrate(
                 terminal.verdict(made.success)
                 return made.success, made.model_dump(mode="json")
             found = migrations.status(owner)
-        finally:
-            databases.dispose()
         terminal.line(f"schema at {found.current_version or 'nothing yet'}, expected {found.expected_version}")
         terminal.verdict(found.compatible)
         return found.compatible, found.model_dump(mode="json")

@@ -34,13 +34,10 @@ def rollups(
         raise typer.BadParameter(f"write one of {', '.join(ACTIONS)}")
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             if action in ("refresh", "rebuild"):
                 return _refreshed(databases, terminal, full=action == "rebuild")
             return _status(databases, terminal, compare=action == "check")
-        finally:
-            databases.dispose()
 
     run("rollups", as_json, project, work)
 

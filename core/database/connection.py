@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DRIVER_ERRORS = (sa.exc.SQLAlchemyError, psycopg.Error, sqlite3.Error, UnicodeError)
 PREFLIGHT_LOCAL_S, PREFLIGHT_REMOTE_S = 0.25, 1.0
-LOOK_UP_S = 4.0  # a name that was not found within the preflight may be once more
+LOOK_UP_S = 4.0  # what a name lookup may take, before the time to connect begins
 PROOF_S = 0.5  # a kept connection that does not take a new transaction within this is replaced
 # Transactions are begun by hand, with their bounds in the same message; nothing is prepared, poolers mix that up.
 TO_THE_POOL: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
@@ -165,9 +165,8 @@ def preflight(config: DatabaseConfig) -> None:
         local = host.startswith(("/", "127.")) or host in ("localhost", "::1")
         if not (port or "5432").isdigit():
             return  # libpq words this better
-        answer = reach(host, int(port or 5432), PREFLIGHT_LOCAL_S if local else PREFLIGHT_REMOTE_S)
-        if answer.message == LATE:
-            answer = reach(host, int(port or 5432), LOOK_UP_S)
+        within_s = PREFLIGHT_LOCAL_S if local else PREFLIGHT_REMOTE_S
+        answer = reach(host, int(port or 5432), within_s, look_up_s=LOOK_UP_S)
         if answer.ok:
             return
     if answer is not None and answer.state == "timeout":

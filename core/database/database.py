@@ -36,6 +36,7 @@ PING_TIMEOUT_S = 5.0  # a ping ends also where statements may take as long as th
 # After these the wait was long, and the next caller's would be: the breaker opens at once.
 SILENT = frozenset({"network.timeout", "service.silent"})
 SILENT_FOR_S = 2.0
+LATE_ALREADY = SILENT | {"transient.statement_timeout"}
 READ_PAUSE_S = 0.02
 
 
@@ -250,16 +251,12 @@ class Database(Base):
             with self.connect(until=until, read_only=True) as connection:
                 return question(connection, *args, **kwargs)
 
-        def passing(error: TradekeepError) -> bool:
-            late = error.kind in SILENT or (until is not None and time.monotonic() > until)
-            may_pass = error.retryable and error.error_type in ("service", "transient")
-            may_pass = may_pass and error.kind != "transient.statement_timeout"
-            return may_pass and not late and self.refusal() is None
-
         try:
             return once()
         except TradekeepError as error:
-            if not passing(error):
+            passing = error.retryable and error.error_type in ("service", "transient")
+            late = error.kind in LATE_ALREADY or (until is not None and time.monotonic() > until)
+            if not passing or late or self.refusal():
                 raise
         time.sleep(READ_PAUSE_S)
         return once()

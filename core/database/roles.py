@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Databases:
-    """The three ways in: reading (viewer), writing rows (runtime), schema and maintenance (owner)."""
+    """The three ways in: reading (viewer), writing rows (runtime), schema and maintenance (owner).
+
+    As a context manager it closes its connections at the end.
+    """
 
     reader: Database
     writer: Database
@@ -47,6 +50,12 @@ class Databases:
     def used_by_pages(self) -> list[Database]:
         """Those without which pages cannot be shown, each once: writer and reader."""
         return list(dict.fromkeys((self.writer, self.reader)))
+
+    def __enter__(self) -> Databases:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dispose()
 
     def dispose(self) -> None:
         """Close all their connections."""

@@ -59,22 +59,35 @@ class Address:
     text: str
 
 
-def reach(host: str, port: int, timeout_s: float = 0.25) -> Reach:
-    """Whether anything accepts connections there, each address of the host tried within the time; nothing is sent."""
+def reach(host: str, port: int, timeout_s: float = 0.25, *, look_up_s: float | None = None) -> Reach:
+    """Whether anything accepts connections there, each address of the host tried within the time; nothing is sent.
+
+    look_up_s: the name lookup's own time; by default it shares `timeout_s`.
+    """
     started = time.perf_counter()
 
     def attempt(address: Address, seconds: float) -> Answer:
         with connect(address, seconds):
             return Answer("open")
 
-    answer = each_address(host, port, timeout_s, attempt)
+    answer = each_address(host, port, timeout_s, attempt, look_up_s)
     return Reach(answer.state == "open", answer.state, elapsed_ms(started), answer.address, answer.message)
 
 
-def each_address(host: str, port: int, timeout_s: float, attempt: Callable[[Address, float], Answer]) -> Answer:
-    """The first answer of any address, or the most telling failure; the time left is shared among those left."""
-    deadline = time.monotonic() + timeout_s
-    addresses = _resolve(host, port, timeout_s)
+def each_address(
+    host: str,
+    port: int,
+    timeout_s: float,
+    attempt: Callable[[Address, float], Answer],
+    look_up_s: float | None = None,
+) -> Answer:
+    """The first answer of any address, or the most telling failure; the time left is shared among those left.
+
+    look_up_s: the name lookup's own time, before the other begins; by default they share one.
+    """
+    begin = time.monotonic()
+    addresses = _resolve(host, port, timeout_s if look_up_s is None else look_up_s)
+    deadline = (begin if look_up_s is None else time.monotonic()) + timeout_s
     if isinstance(addresses, Answer):
         return addresses
     failures: list[Answer] = []
@@ -98,7 +111,7 @@ def _resolve(host: str, port: int, timeout_s: float) -> list[Address] | Answer:
         return [Address(socket.AF_UNIX, "\0" + path[1:] if host.startswith("@") else path, path)]
     if not 0 < port < 65536:
         return Answer("unresolved", message=f"{port} is no port number")
-    found: list[Address] | Answer = Answer("unresolved", message="the name lookup did not end in time")
+    found: list[Address] | Answer = Answer("unresolved", message=LATE)
 
     def look_up(flags: int = 0) -> None:
         nonlocal found

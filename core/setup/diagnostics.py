@@ -84,11 +84,8 @@ def _bundled(settings: Settings) -> dict[str, Any]:
 
 def _schema(settings: Settings) -> dict[str, Any]:
     try:
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             return migrate.status(databases.owner).model_dump()
-        finally:
-            databases.dispose()
     except TradekeepError as error:
         return error.diagnostic_info()
 

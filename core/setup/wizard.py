@@ -280,8 +280,7 @@ def alone(settings: Settings, what: str) -> Iterator[None]:
 
 def _complete(settings: Settings, journey: Journey, made: Provisioned, written: list[Path]) -> Outcome:
     used = load_settings(settings.project)
-    databases = Databases.from_settings(used)
-    try:
+    with Databases.from_settings(used) as databases:
         with journey.step("schema") as step:
             schema = create_tables(databases, journey, lock_wait_s=settings.init_timeout_s)
             step.message = f"{len(schema.tables_created)} created, {len(schema.tables_skipped)} already there"
@@ -293,8 +292,6 @@ def _complete(settings: Settings, journey: Journey, made: Provisioned, written: 
             step.message = f"{len(lines) - len(bad)} of {len(lines)} passed"
             if bad:
                 step.state = "failed"
-    finally:
-        databases.dispose()
     return Outcome(made, written, schema, lines)
 
 
@@ -307,11 +304,8 @@ def _verified(used: Settings, databases: Databases, journey: Journey) -> list[ve
         current = load_settings(used.project)
     if (current.database, current.owner, current.viewer) == (used.database, used.owner, used.viewer):
         return lines
-    fresh = Databases.from_settings(current)
-    try:
+    with Databases.from_settings(current) as fresh:
         return verify.verify(fresh, tracked=None, progress=journey)
-    finally:
-        fresh.dispose()
 
 
 def _told(made: Provisioned) -> str:

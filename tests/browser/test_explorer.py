@@ -137,6 +137,7 @@ def test_pages_forth_and_back_are_the_table(explored: Explored, window: Callable
     assert scroller.evaluate("e => [e.scrollTop, e.scrollLeft]") == [0, 50]
     person.click("Next", exact=False)
     person.wait_for(f"Rows 1,001–{TRADES:,} of {TRADES:,}")
+    person.settle()  # where a button before it went, the old and the new one stand there for a moment
     assert person.page.get_by_role("button", name="Next").is_disabled()
     person.click("Previous", exact=False)
     person.click("Previous", exact=False)
