@@ -122,7 +122,7 @@ def settings() -> Settings:
         if _state.settings is None or marks != _state.marks:
             before = _state.settings
             _state.settings = load_settings(_state.project or _saved_project())
-            _state.marks = file_marks(_state.settings.project)
+            _state.marks = marks  # from before: what was written while they were read counts as a change
             if before is None or _configuration(before) != _configuration(_state.settings):
                 _dispose()
         return _state.settings

@@ -15,7 +15,7 @@ from core import embedded, envfile, state
 from core.database import Database
 from core.errors import TradekeepError
 from core.schema import migrate
-from core.settings import DatabaseConfig
+from core.settings import DatabaseConfig, Settings
 from core.state import Status
 from tests.servers import Cluster, end_bundled
 
@@ -63,6 +63,29 @@ def test_a_file_that_appears_is_taken_up_and_the_schema_is_watched(project: Path
     found = wait_for(lambda status: status.ready)
     assert found.latency_ms is not None
     assert found.label == pg_database.label
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["at the first look", "later"])
+def test_a_file_that_is_written_while_it_is_read_is_read_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    if not first:
+        assert state.settings().database is None
+        (project / ".env.local").write_text("TRACKED_SYMBOLS=BTC/USDT\n")
+    load, users = state.load_settings, [f"late{number}" for number in range(9)]
+
+    def overtaken(folder: Path | None = None) -> Settings:
+        found = load(folder)
+        config = DatabaseConfig(host="127.0.0.1", port=1, user=users.pop(), database="d", password="p-p-p-p")
+        configure(project, config)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "load_settings", overtaken)
+        state.settings()
+    found = state.settings().database
+    assert found is not None
+    assert found.user == f"late{len(users)}"
 
 
 def test_an_outage_is_seen_and_the_way_back_too(project: Path, own_cluster: Cluster) -> None:
