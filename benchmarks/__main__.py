@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from benchmarks import benchmarks, big
+from benchmarks.browser import close_browser
 from benchmarks.folders import alone
 from tests.servers import base_folder
 
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                     print(f"\n{name} (n = {n}, load {load}): {one.sentence}")
                     print("\n".join(line for figure in figures for line in figure.lines()), flush=True)
     finally:
+        close_browser()
         shutil.rmtree(base_folder(), ignore_errors=True)
     if given.json:
         print(json.dumps(found, indent=2))

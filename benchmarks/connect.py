@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from typing import Any
 
 import psycopg
 
 from benchmarks import benchmark
 from benchmarks.figures import Figure, Goal, in_turns, timed
-from core.database import Database
-from core.schema import migrate
+from benchmarks.servers import connected, make_tables
 from core.settings import DatabaseConfig
 from core.setup.diagnose import diagnose
 from core.setup.server import server_facts
@@ -26,11 +24,7 @@ def connect(n: int) -> list[Figure]:
     """The connection test, `core.setup.diagnose`, against bare connections: the same questions, and one."""
     with Cluster() as cluster:
         cluster.sql("CREATE ROLE plain LOGIN PASSWORD 'plain-pw-1'", "CREATE DATABASE whole")
-        database = Database(cluster.config("whole"))
-        try:
-            migrate.upgrade(database)
-        finally:
-            database.dispose()
+        make_tables(cluster.config("whole"))
         logins = {
             "superuser over TCP": cluster.admin,
             "ordinary role over TCP": cluster.config(user="plain", password="plain-pw-1"),
@@ -49,7 +43,7 @@ def _figures(name: str, config: DatabaseConfig, n: int) -> list[Figure]:
         assert result.success, result.error_message
 
     def bare() -> None:
-        with _bare(config) as connection:
+        with closing(connected(config)) as connection:
             connection.cursor_factory = psycopg.ClientCursor
             for statement in statements:
                 answer = connection.execute(*statement)
@@ -57,7 +51,7 @@ def _figures(name: str, config: DatabaseConfig, n: int) -> list[Figure]:
                     answer.fetchall()
 
     def one() -> None:
-        with _bare(config) as connection:
+        with closing(connected(config)) as connection:
             connection.execute("SELECT 1").fetchall()
 
     own, same, floor = in_turns(n, timed(test), timed(bare), timed(one))
@@ -66,15 +60,6 @@ def _figures(name: str, config: DatabaseConfig, n: int) -> list[Figure]:
         Figure(f"{name}, same questions", SAME, own, same, goal),
         Figure(f"{name}, one query", ONE, own, floor, goal),
     ]
-
-
-@contextmanager
-def _bare(config: DatabaseConfig, kind: type[psycopg.Connection[Any]] = psycopg.Connection) -> Iterator[Any]:
-    connection = kind.connect(**config.libpq_params(), autocommit=True)  # type: ignore[arg-type]  # all are text
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 class _Listening(psycopg.Connection[Any]):
@@ -90,7 +75,8 @@ class _Listening(psycopg.Connection[Any]):
 
 def _asked(config: DatabaseConfig) -> list[Any]:
     """The statements that the connection test asks this server."""
-    with _bare(config, _Listening) as connection:
+    with closing(connected(config, _Listening)) as connection:
+        assert isinstance(connection, _Listening)
         connection.asked = []
         server_facts(connection)
-        return list(connection.asked)
+        return connection.asked

@@ -65,7 +65,7 @@ def explore(n: int) -> list[Figure]:
     with big_trades() as cluster:
         database = Database(cluster.admin)
         try:
-            with psycopg.connect(**cluster.admin.libpq_params(), autocommit=True) as bare:  # type: ignore[arg-type]  # all are text
+            with cluster.connect() as bare:
                 found = [figure for way in WAYS for figure in _pages(database, bare, way, n)]
             return [*found, *_depth(database, n)]
         finally:

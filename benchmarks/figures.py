@@ -97,8 +97,8 @@ def _text(ms: Sequence[float]) -> str:
 def in_turns(n: int, *ways: Callable[[], T]) -> list[list[T]]:
     """Call each way n times, one after the other, so that what else happens on the machine meets all; their results.
 
-    Every other time in reverse: the first one finds the processor's caches cold. One more call of each before that
-    warms them up, where n is more than 1.
+    Every other time in reverse: the first one finds the processor's caches cold. Where n is more than 1, one more call
+    of each before that warms them up, and garbage is collected before each turn.
     """
     if n > 1:
         for way in ways:
@@ -106,7 +106,8 @@ def in_turns(n: int, *ways: Callable[[], T]) -> list[list[T]]:
     found: list[list[T]] = [[] for _ in ways]
     pairs = list(zip(ways, found, strict=True))
     for turn in range(n):
-        gc.collect()  # a collection in the middle would be somebody else's work
+        if n > 1:
+            gc.collect()  # a collection in the middle would be somebody else's work
         for way, results in reversed(pairs) if turn % 2 else pairs:
             results.append(way())
     return found

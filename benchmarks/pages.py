@@ -11,18 +11,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from benchmarks import benchmark
+from benchmarks.browser import visitor
 from benchmarks.figures import Figure, Goal, in_turns
 from benchmarks.folders import ROOT, fresh_folder, journey, settings_of
 from benchmarks.start import served, trivial_app
 from core import demo
 from core.database import Database
 from core.setup import wizard
-from tests.browser.harness import SETTLED, launch
+from tests.browser.harness import SETTLED
 from tests.servers import Cluster
 
 FLOOR = "a rerun of st.title, st.button and st.write with Streamlit's own settings"
@@ -55,12 +56,11 @@ def pages(n: int) -> list[Figure]:
         app = stack.enter_context(served(ROOT / "app.py", folder))
         plain = stack.enter_context(served(trivial, small))
         tuned = stack.enter_context(served(trivial, small, env=TUNED))
-        browser = launch(stack.enter_context(sync_playwright()))
-        stack.callback(browser.close)
-        floor, strict = Window(browser, plain), Window(browser, tuned)
+        own, other = stack.enter_context(visitor()), stack.enter_context(visitor())
+        floor, strict = Window(other, plain), Window(other, tuned)
         found = []
         for name, path in PAGES.items():
-            window = Window(browser, app + path, shows="Connected")
+            window = Window(own, app + path, shows="Connected")
             found += _figures(name, n, window, floor, strict)
             window.page.close()
         return found
@@ -103,8 +103,7 @@ class Run:
 class Window:
     """A browser window on a page, which tells how long its reruns take by the browser's own clock."""
 
-    def __init__(self, browser: Browser, url: str, *, shows: str = "") -> None:
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
+    def __init__(self, context: BrowserContext, url: str, *, shows: str = "") -> None:
         context.set_default_timeout(WITHIN_MS)
         self.page: Page = context.new_page()
         self._sent = self._finished = 0.0

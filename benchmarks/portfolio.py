@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import psycopg
 import pyarrow as pa
-from pyarrow import csv
 
 from benchmarks import benchmark
-from benchmarks.big import AT_A_TIME, CONF, rows
+from benchmarks.big import CONF, rows
 from benchmarks.figures import Figure, Goal, in_turns, timed
+from benchmarks.servers import csv_of, load, server_with_tables, stretches, words
 from core.database import Database
 from core.database.connection import Limits
 from core.portfolio import equity, refresh, totals
 from core.portfolio.scope import Scope
 from core.portfolio.totals import Rollups
-from core.schema import migrate
 from tests.servers import Cluster
 
 DAYS, BOTS, SYMBOLS = 1850, 8, 100
@@ -100,44 +99,22 @@ def _changed(connection: psycopg.Connection[Any], database: Database) -> Any:
 @contextmanager
 def _traded() -> Iterator[tuple[Cluster, psycopg.Connection[Any]]]:
     """A server with as many closed round trips as the run was asked for, and a connection to it."""
-    with Cluster(conf=CONF) as cluster:
-        database = Database(cluster.admin)
-        try:
-            migrate.upgrade(database)
-        finally:
-            database.dispose()
-        with psycopg.connect(**cluster.admin.libpq_params(), autocommit=True) as connection:  # type: ignore[arg-type]  # all are text
-            fill(connection, rows())
-            yield cluster, connection
+    with server_with_tables(CONF) as cluster, cluster.connect() as connection:
+        connection.execute("INSERT INTO usr_users (id, email) VALUES (1, 'ada@example.org')")
+        connection.execute(
+            "INSERT INTO trading_bots (id, user_id, type, name, currency, extra_metadata, config) SELECT g, 1, 'live',"
+            f" 'bot ' || g, 'USDT', '{{}}', '{{}}' FROM generate_series(0, {BOTS - 1}) g"
+        )
+        load(connection, "trading_trades", COLUMNS, _round_trips(rows()))
+        yield cluster, connection
 
 
-def fill(connection: psycopg.Connection[Any], count: int) -> None:
-    """Load that many closed round trips, oldest first; indexes are made afterwards, as one does for such a load."""
-    connection.execute("INSERT INTO usr_users (id, email) VALUES (1, 'ada@example.org')")
-    connection.execute(
-        "INSERT INTO trading_bots (id, user_id, type, name, currency, extra_metadata, config) SELECT g, 1, 'live',"
-        f" 'bot ' || g, 'USDT', '{{}}', '{{}}' FROM generate_series(0, {BOTS - 1}) g"
-    )
-    made_again = []
-    for name, definition in connection.execute(
-        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'trading_trades' AND indexname NOT LIKE 'pk%'"
-    ).fetchall():
-        connection.execute(f"DROP INDEX {name}")
-        made_again.append(definition)
-    connection.execute("ALTER TABLE trading_trades DROP CONSTRAINT fk_trading_trades_bot_id")
-    made_again.append(
-        "ALTER TABLE trading_trades ADD CONSTRAINT fk_trading_trades_bot_id FOREIGN KEY (bot_id)"
-        " REFERENCES trading_bots(id) ON DELETE RESTRICT"
-    )
-    with connection.cursor().copy(f"COPY trading_trades ({', '.join(COLUMNS)}) FROM STDIN (FORMAT csv)") as copy:
-        for begin in range(0, count, AT_A_TIME):
-            copy.write(_batch(begin, min(AT_A_TIME, count - begin), count))
-    for statement in made_again:
-        connection.execute(statement)
-    connection.execute("VACUUM (ANALYZE) trading_trades")
+def _round_trips(count: int) -> Iterator[memoryview]:
+    """That many closed round trips in parts, oldest first, as CSV of COLUMNS without a line of names."""
+    return (_part(begin, number, count) for begin, number in stretches(count))
 
 
-def _batch(begin: int, count: int, whole: int) -> memoryview:
+def _part(begin: int, count: int, whole: int) -> memoryview:
     """Round trips number begin to begin + count as CSV; each symbol belongs to one bot, each bot has one strategy."""
     random = np.random.default_rng(begin)
     number = np.arange(begin, begin + count, dtype=np.int64)
@@ -148,16 +125,13 @@ def _batch(begin: int, count: int, whole: int) -> memoryview:
     net = np.round(random.normal(0.4, 12, count), 6)
     commission = np.round(random.gamma(2.0, 0.05, count), 6)
     price = np.round(10 * (1 + symbol) * np.exp(random.normal(0, 0.02, count)), 6)
-
-    def words(values: Any, names: list[str]) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array(values), names).cast(pa.string())
-
-    chosen: dict[str, Any] = {
+    same = np.zeros(count, int)
+    chosen = {
         "bot_id": bot,
-        "trade_type": words(np.zeros(count, int), ["live"]),
+        "trade_type": words(same, ["live"]),
         "strategy_name": words(bot % 3, ["trend", "mean", "grid"]),
         "symbol": words(symbol, [f"C{one}/USDT" for one in range(SYMBOLS)]),
-        "interval": words(np.zeros(count, int), ["1h"]),
+        "interval": words(same, ["1h"]),
         "entry_time": pa.array(left - random.integers(60_000_000, 90_000_000_000, count), pa.timestamp("us")),
         "exit_time": pa.array(left, pa.timestamp("us")),
         "entry_price": price,
@@ -165,15 +139,11 @@ def _batch(begin: int, count: int, whole: int) -> memoryview:
         "size": np.round(random.gamma(2.0, 0.4, count) + 0.001, 6),
         "direction": words(random.integers(0, 2, count), ["LONG", "SHORT"]),
         "commission": commission,
-        "currency": words(np.zeros(count, int), ["USDT"]),
+        "currency": words(same, ["USDT"]),
         "gross_pnl": np.round(net + commission, 6),
         "net_pnl": net,
         "exit_reason": words(random.integers(0, 4, count), ["take profit", "stop loss", "time limit", "signal"]),
-        "status": words(np.zeros(count, int), ["CLOSED"]),
-        "extra_metadata": words(np.zeros(count, int), ["{}"]),
+        "status": words(same, ["CLOSED"]),
+        "extra_metadata": words(same, ["{}"]),
     }
-    out = pa.BufferOutputStream()
-    csv.write_csv(
-        pa.table({name: pa.array(chosen[name]) for name in COLUMNS}), out, csv.WriteOptions(include_header=False)
-    )
-    return memoryview(out.getvalue())
+    return csv_of({name: chosen[name] for name in COLUMNS})

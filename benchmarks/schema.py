@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from benchmarks import benchmark
 from benchmarks.figures import Figure, in_turns
+from benchmarks.servers import connected
 from core.database import Database, Databases
 from core.schema import migrate as migrations
 from core.settings import DatabaseConfig
@@ -46,7 +47,7 @@ def migrate(n: int) -> list[Figure]:
         def bare() -> float:
             with new_database(cluster) as name:
                 begin = time.perf_counter()
-                with psycopg.connect(**cluster.config(name).libpq_params()) as connection:  # type: ignore[arg-type]
+                with connected(cluster.config(name), autocommit=False) as connection:
                     connection.execute(text)
                 return (time.perf_counter() - begin) * 1000
 
@@ -135,7 +136,7 @@ def _replay(steps: list[_Step]) -> None:
         for step in steps:
             key = step.config.user
             if key not in connections:
-                connections[key] = psycopg.connect(**step.config.libpq_params())  # type: ignore[arg-type]
+                connections[key] = connected(step.config, autocommit=False)
             if not step.statement:
                 connections[key].rollback()
                 continue

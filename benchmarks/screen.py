@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from datetime import UTC
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 
 from benchmarks import benchmark
 from benchmarks.big import big_trades
+from benchmarks.browser import visitor
 from benchmarks.figures import Figure, Goal, in_turns
 from benchmarks.folders import ROOT, fresh_folder
 from benchmarks.start import served
@@ -21,7 +22,7 @@ from core.explore.made import needed, shown_of
 from core.explore.related import described
 from core.explore.typed import usual_order
 from core.ui.explorer import frame
-from tests.browser.harness import SETTLED, launch
+from tests.browser.harness import SETTLED
 from tests.servers import Cluster
 
 PAGES = 6
@@ -64,11 +65,12 @@ def screen(n: int) -> list[Figure]:
         cluster = stack.enter_context(big_trades())
         own, bare = stack.enter_context(fresh_folder()), stack.enter_context(fresh_folder())
         envfile.set_values(own / "project" / ".env.local", {"DATABASE_URL": cluster.admin.url()})
-        browser = launch(stack.enter_context(sync_playwright()))
-        stack.callback(browser.close)
         script = _bare(bare, cluster)
-        explorer = _opened(browser, stack.enter_context(served(ROOT / "app.py", own)) + "/explorer?table=trades")
-        floor = _opened(browser, stack.enter_context(served(script, bare)))
+        urls = (
+            stack.enter_context(served(ROOT / "app.py", own)) + "/explorer?table=trades",
+            stack.enter_context(served(script, bare)),
+        )
+        explorer, floor = (_opened(stack.enter_context(visitor()), url) for url in urls)
         times, floor_times = in_turns(n, lambda: _clicked(explorer), lambda: _clicked(floor))
         return [Figure("Explorer, click to the next 500 rows", FLOOR, times, floor_times, Goal("ratio", 1.5))]
 
@@ -89,8 +91,8 @@ def _bare(folder: Path, cluster: Cluster) -> Path:
     return script
 
 
-def _opened(browser: Browser, url: str) -> Page:
-    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+def _opened(context: BrowserContext, url: str) -> Page:
+    page = context.new_page()
     page.goto(url)
     page.locator("[data-testid=stDataFrame] [role=gridcell]").first.wait_for(state="attached")
     page.wait_for_selector(SETTLED)

@@ -6,20 +6,17 @@ import io
 import multiprocessing
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import psycopg
-
 from benchmarks import benchmark
-from benchmarks.big import AT_A_TIME, COLUMNS, _batch, fill, rows
+from benchmarks.big import COLUMNS, big_trades, rows, trades
 from benchmarks.figures import Figure, Goal, in_turns, timed
+from benchmarks.servers import server_with_tables
 from core.database import Database
 from core.explore import export_rows, import_rows
 from core.explore.export import FORMULA
-from core.schema import migrate
 from core.settings import DatabaseConfig
 from tests.servers import Cluster, free_folder
 
@@ -29,31 +26,21 @@ IN_FLOOR = "psql \\copy of the same file into the same table with its indexes"
 OUT_FLOOR = "psql \\copy of the same expressions and columns into a file"
 
 
-@contextmanager
-def _server() -> Iterator[Cluster]:
-    with Cluster(conf=CONF) as cluster:
-        database = Database(cluster.admin)
-        migrate.upgrade(database)
-        database.dispose()
-        yield cluster
-
-
 def _psql(cluster: Cluster, command: str) -> None:
     environment = {**os.environ, "PGPASSWORD": cluster.password, "PGTZ": "UTC"}
-    program = [cluster.binaries / "psql", "-X", "-q", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres"]
+    program = [str(cluster.binaries / "psql"), "-X", "-q", "-h", "127.0.0.1", "-p", str(cluster.port), "-U", "postgres"]
     subprocess.run([*program, "-v", "ON_ERROR_STOP=1", "-c", command], env=environment, check=True)
 
 
 @benchmark(n=3)
 def imports(n: int) -> list[Figure]:
     """A million trades of a CSV into an empty table with its indexes, `core.explore.import_rows`."""
-    with _server() as cluster:
+    with server_with_tables(CONF) as cluster:
         database, number = Database(cluster.admin), min(MOST, rows())
         file = free_folder("csv-") / "trades.csv"
         with file.open("wb") as out:
             out.write(",".join(COLUMNS).encode() + b"\n")
-            for begin in range(0, number, AT_A_TIME):
-                out.write(_batch(begin, min(AT_A_TIME, number - begin)))
+            out.writelines(trades(number))
 
         def emptied() -> None:
             cluster.sql("TRUNCATE trades, webui_audit_logs", "CHECKPOINT")
@@ -84,10 +71,8 @@ def imports(n: int) -> list[Figure]:
 @benchmark(n=5)
 def exports(n: int) -> list[Figure]:
     """A million trades into a file as CSV, Parquet and JSON lines, `core.explore.export_rows`."""
-    with _server() as cluster:
-        number = min(MOST, rows())
-        with psycopg.connect(**cluster.admin.libpq_params(), autocommit=True) as connection:  # type: ignore[arg-type]  # all are text
-            fill(connection, number)
+    number = min(MOST, rows())
+    with big_trades(number, CONF) as cluster:
         database = Database(cluster.admin)
         folder = free_folder("out-")
 

@@ -12,15 +12,18 @@ import pytest
 
 from benchmarks import benchmarks
 from benchmarks.__main__ import main
+from benchmarks.big import COLUMNS, trades
 from benchmarks.figures import Figure, Goal, in_turns
+from benchmarks.servers import connected, load
 from core.embedded import programs
+from core.settings import DatabaseConfig
 
 ROOT = Path(__file__).parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_every_benchmark_prints_its_object() -> None:
@@ -39,6 +42,24 @@ def test_every_benchmark_prints_its_object() -> None:
             assert figure["ms"]["median"] > 0
             assert figure["floor_ms"]["median"] > 0
             assert (figure["met"] is None) == (figure["goal"] is None)
+
+
+MADE = """
+    SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = CAST(%(table)s AS regclass)
+    UNION SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+    WHERE indrelid = CAST(%(table)s AS regclass) ORDER BY 1, 2
+"""
+
+
+@pytest.mark.parametrize("table", ["trades", "trading_trades", "trading_bots"])
+def test_a_load_leaves_keys_references_and_indexes_as_they_were(migrated: DatabaseConfig, table: str) -> None:
+    with connected(migrated) as connection:
+        before = connection.execute(MADE, {"table": table}).fetchall()
+        load(connection, table, COLUMNS if table == "trades" else ["id"], trades(7) if table == "trades" else [])
+        assert connection.execute(MADE, {"table": table}).fetchall() == before
+        rows = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    assert len(before) > 2
+    assert rows == [(7 if table == "trades" else 0,)]
 
 
 def test_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -65,10 +65,10 @@ class _Question:
 
 
 @drill
-def fuzz_explorer(n: int = 20_000, cluster: Cluster | None = None) -> dict[str, Any]:
+def fuzz_explorer(n: int = 20_000) -> dict[str, Any]:
     """n questions with hostile values, names and searches: none adds a statement, writes, or fails unexplained."""
-    with _server(cluster) as (at, admin):
-        database = Database(at, read_only=False, limits=Limits(statement_timeout_s=5))
+    with _counting() as cluster, cluster.connect() as admin:
+        database = Database(cluster.admin, read_only=False, limits=Limits(statement_timeout_s=5))
         try:
             return _fuzzed(n, database, admin)
         finally:
@@ -76,15 +76,11 @@ def fuzz_explorer(n: int = 20_000, cluster: Cluster | None = None) -> dict[str, 
 
 
 @contextmanager
-def _server(cluster: Cluster | None) -> Any:
-    """The configuration of a database with odd tables on a server that counts statements, and a look from outside."""
-    own = Cluster(conf=STATEMENTS)
-    try:
-        own.sql("CREATE EXTENSION pg_stat_statements", *FOREIGN, "ANALYZE")
-        with psycopg.connect(**own.admin.libpq_params(), autocommit=True) as admin:  # type: ignore[arg-type]  # text
-            yield own.admin, admin
-    finally:
-        own.remove()
+def _counting() -> Iterator[Cluster]:
+    """A server that counts statements, with odd tables."""
+    with Cluster(conf=STATEMENTS) as cluster:
+        cluster.sql("CREATE EXTENSION pg_stat_statements", *FOREIGN, "ANALYZE")
+        yield cluster
 
 
 def _fuzzed(n: int, database: Database, admin: psycopg.Connection[Any]) -> dict[str, Any]:
@@ -143,7 +139,7 @@ def _name(chance: random.Random, names: Sequence[str]) -> str:
 
 
 def _bad(chance: random.Random, count: int) -> list[Any]:
-    others = (None, [], {}, float("nan"), b"\xff\0", datetime(1, 1, 1, tzinfo=UTC), 10**400, object(), True)
+    others: list[Any] = [None, [], {}, float("nan"), b"\xff\0", datetime(1, 1, 1, tzinfo=UTC), 10**400, object(), True]
     return [chance.choice(HOSTILE) if chance.random() < 0.85 else chance.choice(others) for _ in range(count)]
 
 
@@ -245,23 +241,20 @@ def _written(admin: psycopg.Connection[Any]) -> tuple[Any, ...]:
 
 
 @drill
-def runaway_view(n: int = 10, cluster: Cluster | None = None) -> dict[str, Any]:
+def runaway_view(n: int = 10) -> dict[str, Any]:
     """n looks into a view that is a cross join: each ends at the statement timeout; others are hardly held up."""
-    own = Cluster()
-    try:
-        own.sql(
+    with Cluster() as cluster:
+        cluster.sql(
             "CREATE TABLE victim (id serial PRIMARY KEY, note text)",
             "INSERT INTO victim (note) SELECT 'note ' || n FROM generate_series(1, 20000) n",
             "CREATE VIEW endless AS SELECT count(*) AS n FROM victim a, victim b, victim c",
             "ANALYZE",
         )
-        database = Database(own.admin, limits=Limits(statement_timeout_s=1.0))
+        database = Database(cluster.admin, limits=Limits(statement_timeout_s=1.0))
         try:
-            return _beside(n, database, own)
+            return _beside(n, database, cluster)
         finally:
             database.dispose()
-    finally:
-        own.remove()
 
 
 def _beside(n: int, database: Database, cluster: Cluster) -> dict[str, Any]:
@@ -298,7 +291,7 @@ def _p95(cluster: Cluster, meanwhile: Callable[[], None]) -> float:
     over = threading.Event()
 
     def bot() -> None:
-        with psycopg.connect(**cluster.admin.libpq_params(), autocommit=True) as connection:  # type: ignore[arg-type]  # text
+        with cluster.connect() as connection:
             while not over.is_set():
                 begin = time.perf_counter()
                 connection.execute("SELECT note FROM victim WHERE id = %s", (random.randrange(1, 20000),)).fetchall()
