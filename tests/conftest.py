@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from core.embedded import programs
+from tests import prepared
 from tests.servers import Cluster, base_folder, new_database, wait_gone
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def _no_process_stays() -> Iterator[None]:
     os.environ["TRADEKEEP_HOME"] = str(base_folder() / "home")  # never the developer's own, whatever a test forgets
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
+    prepared.end()
     mine = [process for process in _leftovers() if process.pid not in before]
     names = {process.pid: _described(process) for process in mine}
     alive = wait_gone(mine, GRACE_S)

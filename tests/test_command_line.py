@@ -22,6 +22,7 @@ from core.commands import MODULES, app_for, env
 from core.database import Database
 from core.errors import KINDS, TradekeepError
 from core.settings import DatabaseConfig
+from tests import prepared
 from tests.servers import Cluster
 
 ROOT = Path(__file__).parent.parent
@@ -29,10 +30,7 @@ ROOT = Path(__file__).parent.parent
 
 def run(*arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
-    return subprocess.run(
-        [sys.executable, "-m", "core", *arguments],
-        input=stdin, env=variables, capture_output=True, text=True, errors="surrogateescape", timeout=120, check=False,
-    )  # fmt: skip
+    return prepared.run("core", *arguments, stdin=stdin, env=variables, cwd=Path.cwd())
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

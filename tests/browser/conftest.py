@@ -63,6 +63,7 @@ def window(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
             context = chromium.new_context(
                 viewport={"width": width, "height": height},
                 color_scheme=scheme,  # type: ignore[arg-type]  # one of Playwright's literals
+                reduced_motion="reduce",  # drawing every step of a fade is a quarter of the work
             )
             open_contexts.callback(context.close)
             context.set_default_timeout(20_000)

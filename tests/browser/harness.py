@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Playwright
+
+from core import demo
+from tests import prepared
+from tests.servers import base_folder
 
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = [
@@ -26,6 +32,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+SYSTEMS = [Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium")]  # the first has no windows to draw
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
@@ -33,10 +40,16 @@ KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIB
 def launch(playwright: Playwright) -> Browser:
     """Chromium: Playwright's own where it was installed, else the system's. Raises playwright's Error without one."""
     own = Path(playwright.chromium.executable_path)
-    system = Path("/usr/bin/chromium")
-    return playwright.chromium.launch(
-        executable_path=None if own.exists() or not system.exists() else system, args=FLAGS
-    )
+    found = [each for each in (own, *SYSTEMS) if each.exists()]
+    return playwright.chromium.launch(executable_path=found[0] if found else None, args=FLAGS)
+
+
+@cache
+def _demo() -> Path:
+    """A folder with the demo's file, which every app with an empty home would make for itself."""
+    home = base_folder() / "browser"
+    demo.database(home)
+    return home / "demo"
 
 
 def free_port() -> int:
@@ -54,7 +67,7 @@ class App:
     port: int
     home: Path
     project: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | prepared.Program
     log_file: Path
 
     def log(self) -> str:
@@ -88,16 +101,23 @@ class App:
 
 @contextmanager
 def serve(
-    folder: Path, *, script: Path = ROOT / "app.py", uvicorn: bool = False, env: dict[str, str] | None = None
+    folder: Path,
+    *,
+    script: Path = ROOT / "app.py",
+    uvicorn: bool = False,
+    env: dict[str, str] | None = None,
+    fresh: bool = False,
 ) -> Iterator[App]:
     """The app with `folder`/home and `folder`/project as its folders and no variable of the caller's.
 
-    uvicorn: served by `uvicorn app:app` instead of `streamlit run`. Raises RuntimeError with its log where it does
-    not answer within 30 s.
+    uvicorn: served by `uvicorn app:app` instead of `streamlit run`. fresh: as a person starts it, by a Python that
+    loads everything itself, and without demo data. Raises RuntimeError with its log where it does not answer in 30 s.
     """
     home, project, port = folder / "home", folder / "project", free_port()
     for each in (home, project):
         each.mkdir(parents=True, exist_ok=True)
+    if not fresh:
+        shutil.copytree(_demo(), home / "demo", dirs_exist_ok=True)
     variables = {name: os.environ[name] for name in KEPT if name in os.environ} | {
         "HOME": str(folder),
         "TRADEKEEP_HOME": str(home),
@@ -106,14 +126,19 @@ def serve(
         "PYTHONUNBUFFERED": "1",
         "STREAMLIT_SERVER_HEADLESS": "true",
     }
-    command = (
-        [sys.executable, "-m", "uvicorn", f"{script.stem}:app", "--port", str(port), "--app-dir", str(script.parent)]
+    words = (
+        ["uvicorn", f"{script.stem}:app", "--port", str(port), "--app-dir", str(script.parent)]
         if uvicorn
-        else [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
+        else ["streamlit", "run", str(script), "--server.port", str(port)]
     )
+    variables |= env or {}
     log_file = folder / "app.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=variables | (env or {}), stdout=log, stderr=log)
+    process: subprocess.Popen[bytes] | prepared.Program
+    with log_file.open("wb") as log, Path(os.devnull).open("rb") as nothing:
+        if fresh:
+            process = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=variables, stdout=log, stderr=log)
+        else:
+            process = prepared.Program(words, cwd=ROOT, env=variables, stdin=nothing, out=log, err=log)
     app = App(f"http://127.0.0.1:{port}", port, home, project, process, log_file)
     try:
         _await_answer(app)

@@ -60,6 +60,7 @@ def cells(visitor: Visitor, number: int, most: int = 8) -> list[str]:
 
 
 def click_row(visitor: Visitor, row: int) -> None:
+    visitor.settle()
     box = visitor.page.get_by_test_id("stDataFrame").bounding_box()
     assert box
     visitor.page.mouse.click(box["x"] + CHECKBOX_PX, box["y"] + HEADER_PX + ROW_PX * (row + 1))
@@ -283,6 +284,7 @@ def test_hostile_rows_and_names_cause_no_request(explored: Explored, window: Cal
         person.page.get_by_role("dialog").get_by_text("large").wait_for()
         person.page.wait_for_timeout(150)
         person.page.keyboard.press("Escape")
+        person.page.get_by_role("dialog").wait_for(state="detached")
         person.settle()
     box = grid.bounding_box()
     assert box

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,17 +80,24 @@ class Hunt:
 
 @contextmanager
 def process_list_watched(hunt: Hunt) -> Iterator[None]:
-    """Keep the command line of every process, looked at again and again."""
+    """Keep the command line of every process: a new one's at once, everybody's twice a second."""
     over = threading.Event()
 
     def look() -> None:
         seen: set[str] = set()
+        known: set[int] = set()
+        whole = 0.0
         while not over.is_set():
-            for process in psutil.process_iter(["cmdline"]):
-                line = " ".join(process.info["cmdline"] or [])
-                if line not in seen:
-                    seen.add(line)
-                    hunt.keep("process list", line)
+            if time.monotonic() > whole:
+                known, whole = set(), time.monotonic() + 0.5
+            now = set(psutil.pids())
+            for pid in now - known:
+                with suppress(psutil.Error):
+                    line = " ".join(psutil.Process(pid).cmdline())
+                    if line not in seen:
+                        seen.add(line)
+                        hunt.keep("process list", line)
+            known = now
             time.sleep(0.01)
 
     thread = threading.Thread(target=look, daemon=True)

@@ -43,7 +43,7 @@ def psql(config: DatabaseConfig, statement: str) -> subprocess.CompletedProcess[
 @pytest.fixture
 def local_app(start_app: Callable[..., App]) -> Iterator[App]:
     """An app whose bundled server, if it started one, is stopped and removed at the end."""
-    app = start_app()
+    app = start_app(fresh=True)
     yield app
     place = embedded.status(home=app.home).data_dir
     embedded.stop(home=app.home)

@@ -168,7 +168,7 @@ def test_unexpected_failure_is_a_card_without_trace_or_secret(gallery: App, wind
 
 
 def test_sigterm_ends_it_with_a_window_open(start_app: Callable[..., App], window: Callable[..., Visitor]) -> None:
-    app = start_app()
+    app = start_app(fresh=True)
     visitor = window(app).open("/")
     assert app.stop() < 5
     visitor.page.wait_for_timeout(300)
@@ -176,14 +176,14 @@ def test_sigterm_ends_it_with_a_window_open(start_app: Callable[..., App], windo
 
 
 def test_log_is_quiet_while_all_is_well(start_app: Callable[..., App], window: Callable[..., Visitor]) -> None:
-    app = start_app()
+    app = start_app(fresh=True)
     window(app).open("/")
     lines = [line.strip() for line in app.log().splitlines() if line.strip()]
     assert lines == ["You can now view your Streamlit app in your browser.", f"URL: {app.url}"]
 
 
 def test_uvicorn_serves_it_too(start_app: Callable[..., App], window: Callable[..., Visitor]) -> None:
-    app = start_app(uvicorn=True)
+    app = start_app(uvicorn=True, fresh=True)
     assert links(window(app).open("/setup")) == TITLES
     assert app.request("/", headers={"Host": "evil.example"})[0] == 400
     assert json.loads(app.request("/healthz")[2])["status"] == "ok"

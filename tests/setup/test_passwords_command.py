@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+from tests import prepared
 from tests.servers import Cluster
 
 ROOT = Path(__file__).parent.parent.parent
@@ -15,10 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as a person runs it, in the test's own home."""
-    return subprocess.run(
-        [sys.executable, "-m", "core", "passwords", "--project", str(Path.cwd()), *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ),
-    )  # fmt: skip
+    return prepared.run("core", "passwords", "--project", str(Path.cwd()), *arguments, cwd=ROOT, env=os.environ)
 
 
 def test_a_found_password_ends_with_zero_and_is_not_printed(cluster: Cluster, home: Path) -> None:
