@@ -1,4 +1,4 @@
-"""Bytes, durations, money and ages as text."""
+"""Bytes, durations, money and ages as text; names and texts as SQL has them."""
 
 from __future__ import annotations
 
@@ -73,3 +73,13 @@ def count(n: int | None, noun: str, plural: str | None = None) -> str:
 def utc(moment: datetime | None) -> str:
     """A moment in UTC to the second: `2026-01-02 03:04:05 UTC`."""
     return "never" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def identifier(name: str) -> str:
+    """A name as SQL takes it, whatever is in it: `user` -> `"user"`."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL takes it where no parameter can stand: `it's` -> `'it''s'`."""
+    return "'" + text.replace("'", "''") + "'"

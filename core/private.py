@@ -1,14 +1,17 @@
-"""Folders that are nobody else's, and ways into folders that somebody else could swap for a link."""
+"""Folders and files that are nobody else's, and ways into folders that somebody else could swap for a link."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 SYSTEM_FOLDER = Path("/var/lib/tradekeep")  # root's home: other accounts must pass through it, and see nothing
 WINDOWS = sys.platform == "win32"
@@ -35,6 +38,30 @@ def folder(path: Path) -> Path:
     if not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path))
     return path
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that was not there, 0600, open to be written; nothing stays of it if the block fails. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            yield out
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def passing_file(folder_of: Path, kept_s: float) -> Iterator[tuple[Path, BinaryIO]]:
+    """As new_file, under a random name in a folder of ours, from which files go that are older than kept_s."""
+    for old in folder(folder_of).iterdir():
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime >= kept_s:
+                old.unlink()
+    path = folder_of / secrets.token_hex(16)
+    with new_file(path) as out:
+        yield path, out
 
 
 def narrow(path: Path, mode: int = 0o700, owner: tuple[int, int] | None = None) -> None:

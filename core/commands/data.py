@@ -54,8 +54,7 @@ def import_file(
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         from core.explore.imports import errors_csv, import_rows
 
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             done = import_rows(
                 databases.owner,
                 table,
@@ -68,8 +67,6 @@ def import_file(
                 source_table=source_table,
                 zone=zone,
             )
-        finally:
-            databases.dispose()
         if errors is not None and done.errors:
             errors.write_bytes(errors_csv(done.errors))
         for name, to in done.mapping.items():
@@ -91,11 +88,8 @@ def _import_bot(file: str, name: str | None, dry_run: bool, project: Path | None
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         from core.explore.imports import import_bot
 
-        databases = Databases.from_settings(settings)
-        try:
+        with Databases.from_settings(settings) as databases:
             done = import_bot(databases.owner, file, name=name, dry_run=dry_run, progress=terminal)
-        finally:
-            databases.dispose()
         terminal.line(f"{done.kind}: {done.bot}" + (" (dry run, nothing written)" if dry_run else ""))
         for table, counts in done.counts.items():
             terminal.line(
@@ -135,6 +129,9 @@ def export(
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         from core.explore import Sort, export_rows
+        from core.explore.address import View
+        from core.services import exports
+        from core.services.alerts import local_operator
 
         to = Path(file)
         chosen: Any = format or FORMATS.get(to.suffix.lower(), "csv")
@@ -143,19 +140,21 @@ def export(
         part = to.with_name(f".{to.name}.part")
         databases = Databases.from_settings(settings)
         try:
-            options: dict[str, Any] = {
-                "filters": [_filter(one) for one in where or []],
-                "sort": [Sort(one.removeprefix("-"), one.startswith("-")) for one in sort or []],
-                "columns": [one.strip() for one in columns.split(",")] if columns else None,
-                "format": chosen,
-                "progress": terminal,
-            }
+            view = View(
+                table,
+                filters=tuple(_filter(one) for one in where or []),
+                sort=tuple(Sort(one.removeprefix("-"), one.startswith("-")) for one in sort or []),
+                columns=tuple(one.strip() for one in columns.split(",")) if columns else (),
+            )
+            options: dict[str, Any] = {"columns": view.columns or None, "format": chosen, "progress": terminal}
+            wanted = (databases.reader, table, view.filters, view.sort)
             if file == "-":
-                rows = export_rows(databases.reader, table, out=sys.stdout.buffer, **options)
+                rows = export_rows(*wanted, out=sys.stdout.buffer, **options)
             else:
                 with part.open("wb") as out:
-                    rows = export_rows(databases.reader, table, out=out, **options)
+                    rows = export_rows(*wanted, out=out, **options)
                 part.replace(to)
+            exports.note(databases.writer, view, chosen, rows, by=local_operator())
         finally:
             part.unlink(missing_ok=True)
             databases.dispose()

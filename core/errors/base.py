@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from core.format import identifier
 from core.log import redact
 
 TYPES = (
@@ -186,7 +187,7 @@ def _command(step: str, facts: dict[str, object]) -> str:
         if not fact:
             return f"{quoted}{name.upper()}{quoted}"
         if quoted:
-            return '"' + fact.replace('"', '""') + '"'
+            return identifier(fact)
         return fact if _HARMLESS.fullmatch(fact) else shlex.quote(fact)
 
     def both(found: re.Match[str]) -> str:

@@ -20,6 +20,7 @@ from core.explore.filters import Condition, Dialect, Filter, conditions, joined
 from core.explore.order import Sort, order_of
 from core.explore.parquet import exact, parquet
 from core.explore.relation import Column, Relation, relation
+from core.format import count, literal
 from core.progress import Report, silent
 
 Format = Literal["csv", "parquet", "jsonl"]
@@ -83,7 +84,7 @@ class _Counted:
         self._unsaid += len(piece)
         if self._unsaid >= REPORT_EVERY_BYTES:
             self._unsaid = 0
-            self._report(self.rows, max(self._estimate, self.rows), f"{self.rows:,} rows")
+            self._report(self.rows, max(self._estimate, self.rows), count(self.rows, "row"))
         return len(piece)
 
 
@@ -132,7 +133,7 @@ class _Export:
         if column.type in ("numeric", "bytea", "jsonb", "json") or column.enum:
             return name  # begins with a digit, a sign of a number, a backslash or a bracket
         text = name if column.type in ("text", "character varying") else f"CAST({name} AS text)"
-        dangers = ", ".join(_sql_text(one) for one in FORMULA)
+        dangers = ", ".join(literal(one) for one in FORMULA)
         # Most texts begin with a letter, which two comparisons of bytes find out faster than looking for dangers.
         letter = f"""{text} COLLATE "C" >= 'A' AND {text} COLLATE "C" < '{{'"""
         # A text that begins so after ' gets one more, so that taking one away gives the text back, whatever it is.
@@ -184,7 +185,7 @@ def _cell(value: Any) -> str:
     """A cell of CSV as COPY writes it: NULL is nothing, an empty text is quoted."""
     if value is None:
         return ""
-    text = str(_harmless(value))
+    text = harmless(value) if isinstance(value, str) else str(_told(value))
     return f'"{text.replace(chr(34), chr(34) * 2)}"' if not text or _QUOTED.search(text) else text
 
 
@@ -208,23 +209,21 @@ def _line(values: Iterable[Any]) -> bytes:
 
 
 def _quoted(value: Any) -> str:
-    return '"' + str(f"\\x{value.hex()}" if isinstance(value, bytes) else value).replace('"', '""') + '"'
+    return '"' + str(_told(value)).replace('"', '""') + '"'
 
 
-def _harmless(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
+def harmless(text: str) -> str:
+    """The text with a ' before it where a spreadsheet would take it for a formula, as Export._safe has it in SQL."""
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
 
 
 def _jsonable(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    return str(value) if isinstance(value, Decimal) else value
+    return str(value) if isinstance(value, Decimal) else _told(value)
 
 
-def _sql_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _told(value: Any) -> Any:
+    """The value; bytes as PostgreSQL writes them."""
+    return "\\x" + value.hex() if isinstance(value, bytes) else value
 
 
 _IN_PYTHON: dict[str, Callable[[_Export], None]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _as_parquet}

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.errors import TradekeepError
 from core.explore.relation import Column, Relation
+from core.format import identifier
 
 COMPARISONS = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 OPS = (*COMPARISONS, "between", "in", "contains", "starts with", "is null", "is not null", "last")
@@ -54,7 +55,7 @@ class Dialect:
         """A quoted identifier. Raises data.filter for one with NUL."""
         if "\0" in text:
             raise TradekeepError("data.filter", "A name holds a NUL character.")
-        quoted = '"' + text.replace('"', '""') + '"'
+        quoted = identifier(text)
         return quoted if self.sqlite else quoted.replace("%", "%%")
 
     def table(self, of: Relation) -> str:

@@ -19,6 +19,7 @@ from core.explore.estimates import estimate
 from core.explore.filters import Condition, Dialect, Filter, conditions, joined, text_of
 from core.explore.order import Order, Sort, Token, filters_binding, order_of, read_token
 from core.explore.relation import Column, Relation, relation
+from core.format import literal
 
 LONGEST_CELL = 65_536
 MOST_ROWS = 10_000
@@ -48,6 +49,10 @@ class Page:
     elapsed_ms: float
     cut_at: int = LONGEST_CELL
     warning: str = ""
+
+    def named(self, row: tuple[Any, ...]) -> dict[str, Any]:
+        """One of the rows by the names of the columns."""
+        return dict(zip(self.columns, row, strict=True))
 
 
 @dataclass(frozen=True)
@@ -329,7 +334,7 @@ def _shown_sqlite(sql: str, parameters: tuple[Any, ...]) -> str:
 
 
 def _literal(value: Any) -> str:
-    return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
+    return str(value) if isinstance(value, int | float) else literal(str(value))
 
 
 def _timed(page: Page, begin: float) -> Page:

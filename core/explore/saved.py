@@ -90,7 +90,7 @@ def _changed(home: Path) -> Iterator[dict[str, str]]:
 def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(f"{FILE}.{secrets.token_hex(6)}.tmp")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with private.new_file(temporary) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

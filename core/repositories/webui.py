@@ -10,10 +10,28 @@ from core.models import AuditLog, StrategyTemplate, SystemConfig
 from core.repositories.base import Numbered, limited
 
 
+def writable(connection: sa.Connection) -> bool:
+    """Whether this role may read the audit log and add to it; not where there is none, nor on a standby."""
+    table = AuditLog.__tablename__
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = ? AND type = 'table'", (table,))
+        return found.first() is not None
+    # Of several rights in one question any would do, so each has its own.
+    sql = (
+        "SELECT NOT pg_is_in_recovery() AND coalesce(has_table_privilege(t, 'SELECT')"
+        " AND has_table_privilege(t, 'INSERT'), false) FROM to_regclass(%s) t"
+    )
+    return bool(connection.exec_driver_sql(sql, (f"public.{table}",)).scalar_one())
+
+
 class AuditLogs(Numbered[AuditLog]):
     """Who did what; rows are added and never changed."""
 
     model = AuditLog
+
+    def writable(self) -> bool:
+        """Whether there is an audit log here to which this role may add, now."""
+        return writable(self.session.connection())
 
     def recent(self, limit: int = 100, user_id: int | None = None) -> list[AuditLog]:
         """The newest, of one person or of all, newest first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 import time
@@ -29,9 +28,11 @@ _lock = threading.Lock()
 
 
 def offer(path: Path, name: str, rows: int) -> Offer:
-    """Offer a file under a new token."""
+    """Offer a file under a new token; what was offered too long ago is forgotten."""
     made = Offer(secrets.token_urlsafe(32), path, name, rows, path.stat().st_size, time.time() + KEPT_S)
     with _lock:
+        for token in [token for token, one in _offers.items() if time.time() >= one.until]:
+            del _offers[token]
         _offers[made.token] = made
     return made
 
@@ -41,14 +42,3 @@ def offered(token: str) -> Offer | None:
     with _lock:
         found = _offers.get(token)
     return found if found and time.time() < found.until and found.path.is_file() else None
-
-
-def sweep(folder: Path) -> None:
-    """Delete the files of a folder whose time is over, those of an ended process too."""
-    with _lock:
-        for token in [token for token, one in _offers.items() if time.time() >= one.until]:
-            del _offers[token]
-    for path in folder.iterdir():
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime >= KEPT_S:
-                path.unlink()

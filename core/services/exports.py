@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
 from core import private
 from core.database import Database
+from core.envfile import masked_value
 from core.errors import classify
 from core.explore import export_rows
 from core.explore.address import ALL, View
 from core.explore.export import Format
+from core.explore.filters import Filter
+from core.log import MASK
 from core.progress import Report
-from core.services.downloads import Offer, offer, sweep
+from core.schema.grants import secret_columns
+from core.services import audit
+from core.services.downloads import KEPT_S, Offer, offer
 
 FOLDER = "exports"
+MOST_NAMED, LONGEST_NAMED = 50, 200  # of what an audit line says of the filters
 MEDIA = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSON lines"}
 
 
-def export_view(db: Database, view: View, format: Format, *, home: Path, demo: bool, progress: Report) -> Offer:
+def export_view(
+    db: Database,
+    view: View,
+    format: Format,
+    *,
+    home: Path,
+    demo: bool,
+    progress: Report,
+    by: str = "",
+    log: Database | None = None,
+) -> Offer:
     """Write every row that matches to a file of TRADEKEEP_HOME and offer it; nothing stays of one that fails.
 
-    The sort and the columns are the view's where somebody chose them. Raises what export_rows does, permission.file.
+    The sort and the columns are the view's where somebody chose them. by, log: whose export it is, and through which
+    connection the audit log is told. Raises what export_rows does, permission.file.
     """
-    path = None
     try:
-        folder = private.folder(home / FOLDER)
-        sweep(folder)
-        path = folder / secrets.token_hex(16)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        with private.passing_file(home / FOLDER, KEPT_S) as (path, out):
             rows = export_rows(
                 db,
                 view.table,
@@ -43,13 +54,36 @@ def export_view(db: Database, view: View, format: Format, *, home: Path, demo: b
                 search=view.search or None,
                 progress=progress,
             )
-        return offer(path, file_name(view, format, demo=demo), rows)
-    except BaseException as error:
-        if path is not None:
-            path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise classify(error) from None
-        raise
+        made = offer(path, file_name(view, format, demo=demo), rows)
+    except OSError as error:
+        raise classify(error) from None
+    if log is not None:
+        note(log, view, format, rows, by=by)
+    return made
+
+
+def note(db: Database, view: View, format: str, rows: int, *, by: str) -> bool:
+    """Tell the audit log who took what away; whether it was written. Raises nothing."""
+    secret = secret_columns().get(view.table.rpartition(".")[2], set())
+    asked = {
+        "filters": [_shown(one, secret) for one in view.filters],
+        "search": MASK if secret and view.search else _short(masked_value("", view.search)),
+        "columns": [_short(name) for name in view.columns if name != ALL][:MOST_NAMED],
+        "sort": [f"{_short(one.column)} {'desc' if one.descending else 'asc'}" for one in view.sort[:MOST_NAMED]],
+    }
+    details = {"by": by, "format": format, "rows": rows, **{name: value for name, value in asked.items() if value}}
+    return audit.note(db, "export", of="table", named=view.table, details=details)
+
+
+def _shown(one: Filter, secret: set[str]) -> list[str]:
+    """A filter in words: column, comparison, values; *** for what may be a secret."""
+    values = one.value if isinstance(one.value, list | tuple) else [] if one.value is None else [one.value]
+    shown = (MASK if one.column in secret else masked_value(one.column, str(value)) for value in values[:MOST_NAMED])
+    return [_short(one.column), one.op, *map(_short, shown)]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_NAMED else f"{text[:LONGEST_NAMED]} ..."
 
 
 def file_name(view: View, format: str, *, demo: bool, now: datetime | None = None) -> str:

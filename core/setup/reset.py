@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from core.format import identifier
 from core.settings import DatabaseConfig
 from core.setup.installation import Installation, installation
 
@@ -66,7 +67,7 @@ def _root(command: str) -> str:
 
 def _sql_name(role: str) -> str:
     """A role's name as psql and pg_hba.conf take it: in quotation marks where it is no plain lower-case name."""
-    return role if re.fullmatch(r"[a-z_][a-z0-9_]*", role) else '"' + role.replace('"', '""') + '"'
+    return role if re.fullmatch(r"[a-z_][a-z0-9_]*", role) else identifier(role)
 
 
 def _ask(role: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 
 from pydantic import BaseModel, ConfigDict
 
+from core.format import identifier
 from core.models import Base
 from core.schema.grants import append_only_tables, secret_columns
 
@@ -28,11 +29,6 @@ class Privilege(BaseModel):
     grant: str
     feature: str = ""
     role: str = ""
-
-
-def quoted(name: str) -> str:
-    """The name as SQL takes it, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 # What the role may do with Tradekeep's tables and sequences that exist in schema public. Rows: name, a letter for
@@ -69,7 +65,7 @@ def secret_names() -> list[str]:
 
 def matrix(row: dict[str, Any]) -> list[Privilege]:
     """Every right that a feature needs, by what `server_facts` asked."""
-    database, role = quoted(row["database"]), quoted(row["role"])
+    database, role = identifier(row["database"]), identifier(row["role"])
     found = [
         Privilege(name="USAGE on schema public", granted=bool(row["schema_usage"]), needed=True, role=VIEWER,
                   feature="Read anything", grant=f"GRANT USAGE ON SCHEMA public TO {role};"),
@@ -112,7 +108,7 @@ def _on_tables(rows: list[tuple[str, str, str, bool]], role: str) -> list[Privil
             name=f"Rights of {owner}, who owns the tables",
             granted=member,
             needed=False,
-            grant=f"GRANT {quoted(owner)} TO {role};",
+            grant=f"GRANT {identifier(owner)} TO {role};",
             feature="Create and upgrade tables",
             role=OWNER,
         )
@@ -135,7 +131,7 @@ def _on_objects(
 ) -> Privilege:
     """One right on all these tables (or sequences); the statement names those that lack it."""
     lacking = [name for name in names if _LETTERS[right] not in found[name]]
-    objects = ", ".join(f"public.{quoted(name)}" for name in lacking or names)
+    objects = ", ".join(f"public.{identifier(name)}" for name in lacking or names)
     what = f"{kind.lower()}s"
     return Privilege(
         name=f"{right} on {len(lacking)} of {len(names)} {what}" if lacking else f"{right} on {what}",
@@ -150,12 +146,12 @@ def _on_objects(
 def _without_secrets(name: str, letters: str, secret: set[str], role: str) -> Privilege:
     """A table with columns that nobody but the owner and the runtime role reads: the others are granted one by one."""
     columns = [column.name for column in Base.metadata.tables[name].columns if column.name not in secret]
-    shown = ", ".join(quoted(column) for column in columns)
+    shown = ", ".join(identifier(column) for column in columns)
     return Privilege(
         name=f"SELECT on {name}, without {', '.join(sorted(secret))}",
         granted="r" in letters,
         needed=False,
-        grant=f"GRANT SELECT ({shown}) ON TABLE public.{quoted(name)} TO {role};",
+        grant=f"GRANT SELECT ({shown}) ON TABLE public.{identifier(name)} TO {role};",
         feature="Read accounts",
         role=VIEWER,
     )

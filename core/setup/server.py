@@ -10,9 +10,9 @@ from typing import Any, LiteralString
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from core.setup.rights import ON_TABLES, Privilege, matrix, of_superuser, own_names, quoted, secret_names
+from core.setup.rights import ON_TABLES, Privilege, matrix, of_superuser, own_names, secret_names
 
-__all__ = ["CertificateInfo", "Extension", "Facts", "Privilege", "ServerInfo", "quoted", "server_facts"]
+__all__ = ["CertificateInfo", "Extension", "Facts", "Privilege", "ServerInfo", "server_facts"]
 
 # What Tradekeep uses where it is there. Sources: their manuals.
 EXTENSIONS = {

@@ -51,7 +51,8 @@ def _cancelled(task: Task) -> None:
         st.markdown(f":material/cancel: Cancelled. Done before, and kept: {cards.text('; '.join(kept))}.")
         show_steps(task.steps)
     else:
-        st.markdown(f":material/cancel: Cancelled: {cards.text(task.title)}. No step of it had been finished.")
+        unfinished = " No step of it had been finished." if task.steps else ""
+        st.markdown(f":material/cancel: Cancelled: {cards.text(task.title)}.{unfinished}")
 
 
 def running(name: str) -> bool:

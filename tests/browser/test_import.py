@@ -6,11 +6,13 @@ import contextlib
 import csv
 import http.client
 import io
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from playwright.sync_api import expect
 
 from core.settings import DatabaseConfig
 from tests.browser.harness import App, Visitor
@@ -68,6 +70,11 @@ def test_a_file_with_two_bad_rows(
     assert counted(cluster, migrated, "SELECT count(*) FROM trades") == 22
     assert list((connected.home / "imports").iterdir()) != []
     person.go("Explorer")
+    person.open("/explorer?table=trades&q=BTC").click("Download")
+    person.click("Prepare the file", exact=False)
+    person.page.get_by_role("link", name=".csv").wait_for()
+    taken = "SELECT details ->> 'rows', details ->> 'search' FROM webui_audit_logs WHERE action = 'export'"
+    assert cluster.sql(taken, database=migrated.database) == [("21", "BTC")]
 
 
 def test_a_bots_database_on_a_phone(
@@ -84,6 +91,78 @@ def test_a_bots_database_on_a_phone(
     assert counted(cluster, migrated, "SELECT count(*) FROM trading_trades") == 3
     person.fill("Path", str(freqtrade_file) + ".missing")
     person.wait_for("There is no file")
+
+
+# Every batch but the first one waits for whoever holds the lock.
+GATE = """
+CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+  IF EXISTS (SELECT FROM trades WHERE created_at <> now()) THEN
+    PERFORM pg_advisory_xact_lock_shared(4711); END IF; RETURN NULL; END'
+"""
+
+
+def test_a_cancelled_import_says_how_many_rows_are_in(
+    connected: App, window: Callable[..., Visitor], cluster: Cluster, migrated: DatabaseConfig, tmp_path: Path
+) -> None:
+    total, batch = 120_000, 50_000
+    file = tmp_path / "many.csv"
+    file.write_text(HEAD + "".join(f"{1_704_067_200 + n},X,buy,1,1,USDT,{n},\n" for n in range(total)))
+    gate = "CREATE TRIGGER gate AFTER INSERT ON trades FOR EACH STATEMENT EXECUTE FUNCTION gate()"
+    cluster.sql(GATE, gate, database=migrated.database)
+    person = window(connected).open("/import")
+    person.page.get_by_text("A file on this machine").click()
+    person.settle().fill("Path", str(file))
+    person.wait_for("Columns: 7 of 8 are known")
+    with cluster.connect(migrated.database) as holder:
+        holder.execute("SELECT pg_advisory_lock(4711)")
+        person.click("Import into trades")
+        person.wait_for("50,000 rows in the table, 0 at fault", timeout_s=60)
+        assert counted(cluster, migrated, "SELECT count(*) FROM trades") == batch
+        cancel = person.page.get_by_role("button", name="Cancel")
+        cancel.click()
+        expect(cancel).to_be_disabled()
+        holder.execute("SELECT pg_advisory_unlock(4711)")
+    person.wait_for("Cancelled: Importing many.csv into trades", timeout_s=60)
+    person.wait_for("100,000 rows in the table, 0 at fault.")
+    assert counted(cluster, migrated, "SELECT count(*) FROM trades") == 2 * batch
+    cluster.sql("DROP TRIGGER gate ON trades", database=migrated.database)
+    person.click("Import into trades")
+    person.wait_for("20,000 new, 0 changed, 100,000 there already, 0 at fault", timeout_s=60)
+    assert counted(cluster, migrated, "SELECT count(*) FROM trades") == total
+
+
+def test_a_role_that_may_only_read_is_told_what_it_lacks(
+    start_app: Callable[..., App], window: Callable[..., Visitor], cluster: Cluster, migrated: DatabaseConfig
+) -> None:
+    cluster.sql(
+        "CREATE ROLE only_looks LOGIN PASSWORD 'only-looks-4711'",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO only_looks",
+        database=migrated.database,
+    )
+    try:
+        config = cluster.config(migrated.database, user="only_looks", password="only-looks-4711")
+        person = window(start_app(env={"DATABASE_URL": config.url()}), width=390).open("/import")
+        person.wait_for("The role only_looks may only read")
+        shown = person.page.get_by_test_id("stCode").inner_text().strip()
+        assert shown.splitlines() == [
+            "GRANT INSERT, UPDATE ON TABLE public.trades TO only_looks;",
+            "GRANT USAGE ON SEQUENCE public.trades_id_seq TO only_looks;",
+        ]
+        assert "Traceback" not in person.text()
+        cluster.sql(*shown.splitlines(), database=migrated.database)
+        person.click("Look again", exact=False)
+        choose(person, "fills.csv", HEAD + GOOD)
+        person.wait_for("Columns: 7 of 8 are known")
+        person.click("Import into trades", exact=False)
+        person.wait_for("20 new, 0 changed, 0 there already, 0 at fault", timeout_s=60)
+        # What it reads through may have lost its rights meanwhile: the card says which.
+        cluster.sql("REVOKE INSERT ON trades FROM only_looks", database=migrated.database)
+        person.click("Import into trades", exact=False)
+        person.wait_for("may not read or write this table", timeout_s=60)
+        person.wait_for('GRANT SELECT, INSERT, UPDATE, DELETE ON "trades" TO "only_looks"')
+        assert "Traceback" not in person.text()
+    finally:
+        cluster.sql("DROP OWNED BY only_looks", "DROP ROLE only_looks", database=migrated.database)
 
 
 def test_demo_says_what_it_needs(app: App, window: Callable[..., Visitor]) -> None:
@@ -106,15 +185,32 @@ def test_a_gigabyte_is_refused_before_it_is_sent(
     person.wait_for("File must be")
     assert psutil.Process(connected.process.pid).memory_info().rss - before < 30 << 20
     assert not (connected.home / "imports").exists()
-    # Nor does the server take it from somebody who does not ask the page.
-    status = 0
-    connection = http.client.HTTPConnection("127.0.0.1", connected.port, timeout=20)
-    with contextlib.suppress(OSError):
-        connection.putrequest("PUT", "/_stcore/upload_file/none/none")
-        connection.putheader("Content-Length", str(1 << 30))
-        connection.putheader("Content-Type", "multipart/form-data; boundary=x")
-        connection.endheaders()
-        status = connection.getresponse().status
-    connection.close()
-    assert status >= 400
+    # Nor does the server take it from somebody who goes past the page's own limit, whether or not he says how much.
+    with person.page.expect_request(lambda request: request.method == "PUT") as put:
+        choose(person, "fills.csv", HEAD + GOOD)
+    path = put.value.url.removeprefix(connected.url).rpartition("/")[0]
+    headers = {name: value for name, value in put.value.all_headers().items() if name in ("cookie", "x-xsrftoken")}
+    before = psutil.Process(connected.process.pid).memory_info().rss
+    assert sent(connected, f"{path}/said", headers | {"Content-Length": str(1 << 30)}) == 413
+    assert sent(connected, f"{path}/unsaid", headers | {"Transfer-Encoding": "chunked"}) == 413
     assert psutil.Process(connected.process.pid).memory_info().rss - before < 30 << 20
+    assert len(list((connected.home / "imports").iterdir())) == 1
+
+
+def sent(app: App, path: str, headers: dict[str, str]) -> int:
+    """The status of an upload of a gigabyte, in pieces for as long as the server takes them."""
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=60)
+    connection.putrequest("PUT", path)
+    for name, value in (headers | {"Content-Type": "multipart/form-data; boundary=x"}).items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    if "Transfer-Encoding" in headers:
+        head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f.csv"\r\n\r\n'
+        pieces = itertools.chain([head], itertools.repeat(bytes(1 << 20), 1 << 10))
+        with contextlib.suppress(OSError):  # it hangs up once it was too much
+            for piece in pieces:
+                connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.format import age, count, duration, money, size, utc
+from core.format import age, count, duration, identifier, literal, money, size, utc
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -115,3 +115,8 @@ def test_count(n: int | None, noun: str, plural: str | None, text: str) -> None:
 def test_moment_is_shown_in_utc() -> None:
     assert utc(NOW.astimezone(timezone(timedelta(hours=9)))) == "2026-01-02 03:04:05 UTC"
     assert utc(None) == "never"
+
+
+def test_names_and_texts_end_where_they_should() -> None:
+    assert identifier('a "b" c') == '"a ""b"" c"'
+    assert literal("it's") == "'it''s'"

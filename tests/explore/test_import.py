@@ -16,6 +16,7 @@ from core.errors import TradekeepError
 from core.explore import export_rows, import_rows
 from core.explore.imports import Imported, errors_csv
 from core.setup import provision
+from core.tasks import Cancelled
 from tests.servers import Cluster
 
 HEAD = "executed_at,symbol,action,quantity,price,currency,order_id\n"
@@ -267,6 +268,47 @@ def test_a_role_without_temporary_tables_imports_all_the_same(runtime: Database)
     messages = 'message_type,channels,content\nx,"{mail,""a,b""}","{""a"": 1}"\n'
     assert outcome(imported(runtime, messages, "msg_messages")) == (1, 0, 0, 0)
     assert rows(runtime, "SELECT channels, content FROM msg_messages") == [(["mail", "a,b"], {"a": 1})]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_cancelled_import_leaves_whole_batches_and_says_so(
+    db: Database, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.setattr("core.explore.imports.csvfile.BATCH_ROWS", 100)
+    lines = [f"{1704067200 + n},BTC/USDT,BUY,1.5,100,USDT,o{n},{5000 + n}\n" for n in range(1000)]
+    text = HEAD.strip() + ",id\n" + "".join(lines)
+    heard: list[str] = []
+
+    def cancel(done: int, total: int, message: str) -> None:
+        heard.append(message)
+        if len(heard) == 4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        imported(db, text, progress=cancel, dry_run=dry_run)
+    assert heard[-1] == ("300 rows looked at, 0 at fault" if dry_run else "300 rows in the table, 0 at fault")
+    assert trades(db) == (0 if dry_run else 300)
+    # The bots go on: their rows are numbered after those that came with numbers, and nobody finished the import.
+    assert outcome(imported(db, HEAD + GOOD)) == (4, 0, 0, 0)
+    assert rows(db, "SELECT min(id) FROM trades WHERE symbol = 'ETH/USDT'")[0][0] > (0 if dry_run else 5299)
+    assert outcome(imported(db, text)) == ((1000, 0, 0, 0) if dry_run else (700, 0, 300, 0))
+
+
+@pytest.mark.parametrize("rights", ["SELECT", "INSERT"])
+def test_an_append_needs_no_audit_log(cluster: Cluster, migrated: Any, rights: str) -> None:
+    cluster.sql(
+        "CREATE ROLE adder LOGIN PASSWORD 'adder'",
+        "GRANT SELECT, INSERT ON trades TO adder",
+        f"GRANT {rights} ON webui_audit_logs TO adder",
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO adder",
+        database=migrated.database,
+    )
+    adder = Database(cluster.config(migrated.database, user="adder", password="adder"))
+    try:
+        assert outcome(imported(adder, HEAD + GOOD, upsert=False)) == (4, 0, 0, 0)
+    finally:
+        adder.dispose()
+        cluster.sql("DROP OWNED BY adder", "DROP ROLE adder", database=migrated.database)
 
 
 def test_a_partitioned_table_counts_right(migrated: Any) -> None:

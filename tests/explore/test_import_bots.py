@@ -13,6 +13,7 @@ from core.database import Database
 from core.errors import TradekeepError
 from core.explore.imports import BotImport, bot_of, import_bot
 from core.settings import DatabaseConfig
+from core.tasks import Cancelled
 from tests.explore.test_import import rows
 
 NEW = {
@@ -120,6 +121,24 @@ def test_a_database_of_freqtrade_is_carried_over_once(db: Database, freqtrade_fi
     assert round(float(executions[4][2]), 9) == round(0.02 * 2300 * 0.001, 9)
     bot = rows(db, "SELECT name, type, currency, status FROM trading_bots")
     assert bot == [("freqtrade tradesv3", "live", "USDT", "stopped")]
+
+
+@pytest.mark.parametrize(("dry_run", "where"), [(False, "in the tables"), (True, "looked at")])
+def test_a_cancelled_one_says_what_is_in(db: Database, freqtrade_file: Path, dry_run: bool, where: str) -> None:
+    for reports, trips in ((2, 0), (3, 3), (4, 3)):
+        heard: list[tuple[int, str]] = []
+
+        def cancel(done: int, total: int, message: str, reports: int = reports, heard: Any = heard) -> None:
+            heard.append((done, message))
+            if len(heard) == reports:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            import_bot(db, freqtrade_file, progress=cancel, dry_run=dry_run)
+        assert (heard[-1][0] > 0, where in heard[-1][1]) == (trips > 0, trips > 0)
+        assert heard[-1][1].startswith("3 round trips")
+        written = rows(db, "SELECT count(*) FROM trading_trades")[0][0], rows(db, "SELECT count(*) FROM trades")[0][0]
+        assert written == ((0, 0) if dry_run else (trips, int(heard[-1][1].split(" ")[4]) if trips else 0))
 
 
 def test_what_has_changed_since_is_changed(db: Database, freqtrade_file: Path) -> None:

@@ -13,11 +13,14 @@ from typer.testing import CliRunner, Result
 
 from core import envfile
 from core.commands import app_for
+from core.services.alerts import local_operator
 from core.settings import DatabaseConfig
 from tests.explore.test_import import GOOD, HEAD
 from tests.explore.test_import_bots import freqtrade_file
+from tests.servers import Cluster
 
 __all__ = ["freqtrade_file"]
+LOGGED = "SELECT details FROM webui_audit_logs WHERE action = 'export' AND resource_id = 'trades' ORDER BY id"
 BAD = "2024-01-01T00:00:09Z,BTC/USDT,HODL,1,1,USDT,o9\n"
 
 
@@ -38,7 +41,7 @@ def as_json(*words: str, given: bytes = b"") -> dict[str, Any]:
     return found
 
 
-def test_there_and_back(project: Path) -> None:
+def test_there_and_back(project: Path, cluster: Cluster, migrated: DatabaseConfig) -> None:
     file = project / "trades.csv"
     file.write_text(HEAD.replace("currency", "quote asset") + GOOD + BAD)
     words = ("import", str(file), "trades", "--map", "quote asset=currency", "--set", "exchange=kraken")
@@ -60,6 +63,14 @@ def test_there_and_back(project: Path) -> None:
     assert parquet.read_table(project / "t.parquet").num_rows == 4
     plain = core("export", "trades", "-", "--columns", "symbol,price", "--where", "price > 50")
     assert len(plain.stdout.splitlines()) == 3
+    by = {"by": local_operator()}
+    assert [row[0] for row in cluster.sql(LOGGED, database=migrated.database)] == [
+        {
+            **by, "format": "csv", "rows": 4, "filters": [["exchange", "=", "kraken"]], "sort": ["executed_at desc"],
+        },
+        {**by, "format": "parquet", "rows": 4},
+        {**by, "format": "csv", "rows": 2, "filters": [["price", ">", "50"]], "columns": ["symbol", "price"]},
+    ]  # fmt: skip
     assert not list(project.glob(".*part"))
 
 

@@ -272,6 +272,22 @@ def test_a_sqlite_file_is_read_with_its_log_and_stays_as_it_is(db: Database, tmp
     connection.close()
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet", "sqlite"])
+def test_progress_tells_how_much_was_read(migrated_sqlite: Any, tmp_path: Path, kind: str) -> None:
+    db, path = Database(migrated_sqlite), tmp_path / kind
+    if kind == "csv":
+        path.write_text(HEAD + line(1))
+    elif kind == "parquet":
+        path.write_bytes(parquet_of(pa.table({name: ["1"] for name in HEAD.strip().split(",")})))
+    else:
+        sqlite_file(path, "DELETE").close()
+    heard: list[tuple[int, int]] = []
+    import_rows(db, "trades", path, progress=lambda done, total, message: heard.append((done, total)), dry_run=True)
+    assert heard[0][0] == 0
+    assert heard[-1][0] == heard[-1][1] > 0
+    db.dispose()
+
+
 def test_a_cut_sqlite_file_is_refused(migrated_sqlite: Any, tmp_path: Path) -> None:
     db = Database(migrated_sqlite)
     path = tmp_path / "a.sqlite"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +15,9 @@ from core.database import Database
 from core.errors import TradekeepError
 from core.explore.imports import freqtrade, hummingbot
 from core.explore.imports.foreign import PLACES, Carried
+from core.explore.imports.run import refuse_read_only
 from core.explore.imports.store import Store, store
+from core.format import count
 from core.models import Trade, TradingBot, TradingTrade, User
 from core.progress import Report, silent
 from core.repositories import bulk
@@ -98,8 +99,8 @@ def import_bot(
     and order). Importing it again changes what has changed since. Raises data.file, schema.missing_table.
     """
     report = progress or silent
-    if db.read_only and not dry_run:
-        raise TradekeepError("config.read_only", "This connection only reads; rows are imported through another one.")
+    if not dry_run:
+        refuse_read_only(db)
     report(0, 3, "Reading")
     with store(source) as found:
         kind = _kind(found)
@@ -107,29 +108,24 @@ def import_bot(
             known = ", ".join(READERS)
             raise TradekeepError("data.file", f"{found.name} has the tables of no bot that is known here ({known}).")
         carried: Carried = READERS[kind].carried(found, name, type)
-    report(1, 3, f"{len(carried.round_trips):,} round trips")
+    told, where = count(len(carried.round_trips), "round trip"), "looked at" if dry_run else "in the tables"
+    report(0, 3, f"{told} read")
     with db.connect(statement_timeout_s=None) as connection:
         bot_id = _bot(connection, carried, write=not dry_run)
         trips = _round_trips(connection, carried, bot_id, write=not dry_run)
     counts = {TradingTrade.__tablename__: trips}
     executions = list(carried.executions)
     done = Counts()
-    for number, some in enumerate(_in_batches(executions)):
-        report(1, 3, f"{number * BATCH_ROWS:,} of {len(executions):,} executions")
-        done += _executed(db, some, write=not dry_run)
+    for start in range(0, len(executions), BATCH_ROWS):
+        report(1, 3, f"{told} and {start:,} of {count(len(executions), 'execution')} {where}")
+        done += _executed(db, executions[start : start + BATCH_ROWS], write=not dry_run)
     counts[Trade.__tablename__] = done
-    report(2, 3, "Reconciling")
+    report(2, 3, f"{told} and {count(len(executions), 'execution')} {where}; reconciling")
     theirs = _theirs(carried, executions) if dry_run else _ours(db, carried, bot_id, executions)
     rows = len(carried.round_trips) + len(executions)
     reconciled = [_reconciled(one, amount, theirs, rows, db.backend) for one, amount in carried.sums.items()]
     report(3, 3, "Done")
     return BotImport(carried.kind, carried.name, counts, carried.left, carried.notes, reconciled, dry_run)
-
-
-def _in_batches(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    iterator = iter(rows)
-    while some := list(itertools.islice(iterator, BATCH_ROWS)):
-        yield some
 
 
 def _bot(connection: sa.Connection, carried: Carried, *, write: bool) -> int | None:

@@ -65,8 +65,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value
-
-
-def counted(number: int, what: str) -> str:
-    """`3 orders`, `1 order`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

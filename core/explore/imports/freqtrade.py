@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from core.explore.imports.foreign import Carried, counted, exact, kept, moment, plain
+from core.explore.imports.foreign import Carried, exact, kept, moment, plain
 from core.explore.imports.store import Store
+from core.format import count
 
 KIND = "freqtrade"
 MINUTES = {60: "1h", 120: "2h", 240: "4h", 360: "6h", 480: "8h", 720: "12h", 1440: "1d", 10080: "1w"}
@@ -53,15 +54,15 @@ def carried(store: Store, name: str | None = None, type: str | None = None) -> C
     _bot(trades, found)
     unfilled = sum(not _filled(order) for own in orders.values() for order in own)
     if unfilled:
-        found.left.append(f"{counted(unfilled, 'order')} without a fill: they moved nothing.")
+        found.left.append(f"{count(unfilled, 'order')} without a fill: they moved nothing.")
     strays = [order for trade_id, own in orders.items() for order in own if trade_id not in {t["id"] for t in trades}]
     if strays:
-        found.left.append(f"{counted(len(strays), 'order')} of trades that are no longer there.")
+        found.left.append(f"{count(len(strays), 'order')} of trades that are no longer there.")
     if "orders" not in store.columns and trades:
         found.left.append("The executions: this freqtrade is older than its table of orders.")
     for table, what in ELSEWHERE.items():
         if number := store.count(table):
-            found.left.append(f"{counted(number, what)} ({table}): there is no table for them here.")
+            found.left.append(f"{count(number, what)} ({table}): there is no table for them here.")
     found.executions = list(_executions(trades, orders, found))
     return found
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from core.explore.imports.foreign import Carried, counted, exact, kept, of_ms
+from core.explore.imports.foreign import Carried, exact, kept, of_ms
 from core.explore.imports.store import Store
+from core.format import count
 
 KIND = "hummingbot"
 FILLS = "TradeFill"
@@ -48,17 +49,17 @@ def carried(store: Store, name: str | None = None, type: str | None = None) -> C
     with_fills = {row["order_id"] for row in fills}
     idle = sum(row["id"] not in with_fills for row in store.rows("Order"))
     if idle:
-        found.left.append(f"{counted(idle, 'order')} without a fill: they moved nothing.")
+        found.left.append(f"{count(idle, 'order')} without a fill: they moved nothing.")
     runs = list(store.rows("Executors"))
     if runs:
         profit = sum((exact(row.get("net_pnl_quote")) or Decimal(0) for row in runs), Decimal(0))
         found.left.append(
-            f"{counted(len(runs), 'executor')} (Executors) with a profit of {profit:f} in all: they say no price of"
+            f"{count(len(runs), 'executor')} (Executors) with a profit of {profit:f} in all: they say no price of"
             " entry and exit, so they are no round trips; their fills are carried over."
         )
     for table, what in ELSEWHERE.items():
         if number := store.count(table):
-            found.left.append(f"{counted(number, what)} ({table}): there is no table for them here.")
+            found.left.append(f"{count(number, what)} ({table}): there is no table for them here.")
     return found
 
 
@@ -103,7 +104,7 @@ def _executions(store: Store, fills: list[dict[str, Any]], found: Carried) -> It
         }
     if shared:
         found.notes.append(
-            f"{counted(shared, 'fill')} of an order that has another one in the same millisecond: after its order_id"
+            f"{count(shared, 'fill')} of an order that has another one in the same millisecond: after its order_id"
             " stands # and the fill's own number."
         )
 

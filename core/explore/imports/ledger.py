@@ -19,6 +19,7 @@ from core.models import AuditLog
 from core.repositories.bulk import Key, Target, as_json
 from core.repositories.bulk.stage import Stage
 from core.repositories.bulk.target import execute
+from core.repositories.webui import writable
 
 TABLE = AuditLog.__tablename__
 ACTION = "import.batch"
@@ -29,7 +30,7 @@ class Ledger:
 
     def __init__(self, connection: sa.Connection, target: Target, name: str) -> None:
         self.run, self.name, self.target = uuid.uuid4().hex, name, target
-        self.kept = _writable(connection)
+        self.kept = writable(connection)
         self._known: dict[str, str] = {}
         self._chain = hashlib.sha256(target.sql.encode())
         self._taken: set[str] = set()
@@ -76,11 +77,3 @@ class Ledger:
         sql = f"INSERT INTO {TABLE} (action, resource_type, resource_id, details) VALUES (%s, %s, %s, %s)"  # noqa: S608
         resource = str(details.get("mark") or self.run)
         execute(connection, sql, (ACTION, self.target.name, resource, as_json(details)))
-
-
-def _writable(connection: sa.Connection) -> bool:
-    if connection.dialect.name == "sqlite":
-        found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = ? AND type = 'table'", (TABLE,))
-        return found.first() is not None
-    sql = "SELECT coalesce(has_table_privilege(to_regclass(%s), 'SELECT, INSERT'), false)"
-    return bool(execute(connection, sql, (TABLE,)).scalar_one())

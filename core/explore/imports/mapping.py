@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from core.errors import TradekeepError
 from core.repositories.bulk import Column, Target
@@ -93,14 +93,17 @@ def chosen(
     if twice:
         raise _wrong(f"More than one source is given for {', '.join(twice)}.")
     have = set(pairs.values()) | set(fixed)
-    missing = [
-        column.name for column in target.columns if column.needed and column.name not in have | set(empties(target))
-    ]
-    if missing:
+    if missing := wanting(target, have):
         raise _wrong(f"The file has nothing for {', '.join(missing)}, which {target.name} needs.")
     if not have:
         raise _wrong(f"No column of the file belongs to {target.name}.")
     return pairs
+
+
+def wanting(target: Target, have: Iterable[str]) -> list[str]:
+    """The columns that a row needs and nothing is given for."""
+    given = {*have, *empties(target)}
+    return [column.name for column in target.columns if column.needed and column.name not in given]
 
 
 def empties(target: Target) -> dict[str, str]:

@@ -15,11 +15,10 @@ from core.database import Database
 from core.errors import TradekeepError
 from core.explore.imports import bots, sqlitefile, times
 from core.explore.imports.files import opened
-from core.explore.imports.mapping import empties, guessed
+from core.explore.imports.mapping import guessed, wanting
 from core.explore.imports.reader import reading
 from core.explore.imports.values import TRUTHS, shortened
 from core.repositories.bulk import Target, target
-from core.repositories.bulk.target import execute
 from core.repositories.bulk.text import of_arrow
 
 SHOWN_ROWS = 20
@@ -143,21 +142,6 @@ def _is_json(text: str) -> bool:
 # --- where it could go
 
 
-def writable(db: Database) -> list[str]:
-    """The tables that this role may insert into, by name; those of other schemas with it."""
-    with db.connect() as connection:
-        if db.backend == "sqlite":
-            sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%%' ORDER BY name"
-        else:
-            sql = (
-                "SELECT CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END"
-                " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')"
-                " AND NOT c.relispartition AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
-                " AND has_table_privilege(c.oid, 'INSERT') AND has_schema_privilege(n.oid, 'USAGE') ORDER BY 1"
-            )
-        return [name for (name,) in execute(connection, sql) if name != "alembic_version"]
-
-
 def target_of(db: Database, table: str) -> Target:
     """What a table is made of. Raises schema.missing_table."""
     with db.connect() as connection:
@@ -170,13 +154,7 @@ def fitting(db: Database, names: Sequence[str], tables: Sequence[str]) -> str | 
     for table in tables:
         of = target_of(db, table)
         found = {to for to in guessed(names, of).values() if to}
-        missing = [one for one in of.columns if one.needed and one.name not in found | set(empties(of))]
-        score = len(found) - 1.5 * len(missing)
+        score = len(found) - 1.5 * len(wanting(of, found))
         if score > best[0]:
             best = (score, table)
     return best[1]
-
-
-def wanting(of: Target, have: Sequence[str]) -> list[str]:
-    """The columns that a row needs and nothing is given for."""
-    return [one.name for one in of.columns if one.needed and one.name not in {*have, *empties(of)}]

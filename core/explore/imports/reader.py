@@ -93,9 +93,9 @@ def _parquet(source: Opened) -> Reader:
                 return
             by_name = {name: batch.column(name) for name in batch.schema.names}
             numbers = pa.array(np.arange(number, number + batch.num_rows))
-            yield Raw(numbers, [by_name[names[place]] for place in wanted], [])
             number += batch.num_rows
             seen[0] = number - 1
+            yield Raw(numbers, [by_name[names[place]] for place in wanted], [])
 
     return Reader("Parquet", names, (), of.num_rows, lambda: seen[0], batches)
 
@@ -115,13 +115,13 @@ def _sqlite(source: Opened, connection: Any, table: str | None) -> Reader:
     if chosen not in known:
         raise refused(f"{source.name} has no table {chosen!r}; it has {', '.join(known[:40]) or 'none'}.")
     names = sqlitefile.columns(connection, chosen)
-    count = connection.execute(f"SELECT count(*) FROM {sqlitefile.quoted(chosen)}").fetchone()[0]  # noqa: S608
+    count = sqlitefile.count(connection, chosen)
     seen = [0]
 
     def batches(wanted: list[int], watch: Callable[[bool], None]) -> Iterator[Raw]:
         watch(True)
         for raw in sqlitefile.batches(connection, chosen, [names[place] for place in wanted]):
-            yield raw
             seen[0] += len(raw.numbers)
+            yield raw
 
     return Reader("SQLite", tuple(names), (), count, lambda: seen[0], batches)

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.explore.export import FORMULA
+from core.explore.export import harmless
 from core.explore.imports.values import RowError
+from core.format import count
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ class Imported:
         """Everything in one line."""
         would = "would be " if self.dry_run else ""
         parts = [f"{self.inserted:,} {would}new", f"{self.updated:,} {would}changed", f"{self.skipped:,} there already"]
-        rows = "row" if self.rows == 1 else "rows"
-        return f"{self.rows:,} {rows} read: {', '.join(parts)}, {self.error_count:,} at fault."
+        return f"{count(self.rows, 'row')} read: {', '.join(parts)}, {self.error_count:,} at fault."
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON takes it, with the first 100 errors."""
@@ -63,9 +63,5 @@ def errors_csv(errors: Iterable[RowError]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "column", "value", "reason"])
     for error in errors:
-        writer.writerow([error.row, *(_harmless(one) for one in (error.column, error.value, error.reason))])
+        writer.writerow([error.row, *(harmless(one) for one in (error.column, error.value, error.reason))])
     return text.getvalue().encode("utf-8", "replace")
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text

@@ -23,10 +23,11 @@ from core.explore.imports.ledger import Ledger
 from core.explore.imports.mapping import chosen, empties
 from core.explore.imports.reader import Reader, reading
 from core.explore.imports.report import Imported
-from core.explore.imports.values import NUMERIC, Reading, RowError, shortened
+from core.explore.imports.values import NUMERIC, WHOLE, Reading, RowError, shortened
+from core.format import count
 from core.progress import Report, silent
 from core.repositories.bulk import EARLIER, ROW, Counts, Key, Repeats, Target, target, write
-from core.repositories.bulk.target import execute, quoted
+from core.repositories.bulk.target import execute
 
 MOST_ERRORS = 10_000
 AHEAD = 2  # batches that are read and looked at while one is written
@@ -59,8 +60,8 @@ def import_rows(
     left out and told; progress(done, total, message) comes after each batch, and what it raises ends the import.
     Raises data.file, data.mapping, data.value, schema.missing_table, permission errors.
     """
-    if db.read_only and not dry_run:
-        raise TradekeepError("config.read_only", "This connection only reads; rows are imported through another one.")
+    if not dry_run:
+        refuse_read_only(db)
     begin = time.perf_counter()
     with opened(source, name) as file, reading(file, source_table) as reader:
         with db.connect() as connection:
@@ -70,6 +71,12 @@ def import_rows(
         run = _Run(db, into, file, reader, pairs, fixed, zone, upsert, dry_run)
         run.go(progress or silent)
         return run.told(begin)
+
+
+def refuse_read_only(db: Database) -> None:
+    """Raises config.read_only where nothing can be written through this connection."""
+    if db.read_only:
+        raise TradekeepError("config.read_only", "This connection only reads; rows are imported through another one.")
 
 
 @dataclass
@@ -192,12 +199,11 @@ class _Run:
                 if batch.rows.num_rows:
                     self._write(batch)
                 done = self.counts.inserted + self.counts.updated + self.counts.skipped
-                report(min(batch.done, total), total, f"{done:,} rows, {self.wrong:,} at fault")
-        if not self.dry_run:
+                so_far = f"{count(done, 'row')} {'looked at' if self.dry_run else 'in the table'}"
+                report(min(batch.done, total) if total else batch.done, total, f"{so_far}, {self.wrong:,} at fault")
+        if self.ledger:
             with self.db.connect(statement_timeout_s=None) as connection:
-                self._number_on(connection)
-                if self.ledger:
-                    self.ledger.end(connection)
+                self.ledger.end(connection)
 
     def _write(self, batch: _Batch) -> None:
         how = "forecast" if self.dry_run else "upsert" if self.upsert else "append"
@@ -209,6 +215,8 @@ class _Run:
                 self.counts += Counts(skipped=batch.rows.num_rows)
                 return
             counts, refused = write(connection, self.into, self.key, batch.rows, how=how, checked=True)
+            if not self.dry_run:
+                self._number_on(connection, batch.rows)
             if self.ledger:
                 self.ledger.note(connection, batch.mark, batch.rows.num_rows - len(refused))
         self.counts += counts
@@ -224,19 +232,21 @@ class _Run:
                 column = ", ".join(names.get(name, name) for name in one.column.split(", "))
                 self._tell(RowError(one.row, column, shortened(value), one.reason))
 
-    def _number_on(self, connection: sa.Connection) -> None:
-        """Have the database number its next rows after those that came with numbers."""
+    def _number_on(self, connection: sa.Connection, rows: pa.Table) -> None:
+        """Have the database number its next rows after those that came with numbers, also where no batch follows."""
         if self.into.backend == "sqlite":
             return
         for name in self.readings:
-            if self.into.by_name[name].numbered:
+            column = self.into.by_name[name]
+            if column.numbered and column.kind in WHOLE and rows[name].null_count < len(rows):
                 execute(
                     connection,
-                    "SELECT setval(s.oid, greatest(m.most, pg_sequence_last_value(s.oid), 1))"  # noqa: S608
-                    f" FROM (SELECT max({quoted(name)})::bigint AS most FROM {self.into.sql}) m,"
+                    "SELECT setval(s.oid, m.most) FROM (SELECT %s::bigint AS most) m,"
                     " (SELECT pg_get_serial_sequence(%s, %s)::regclass AS oid) s"
-                    " WHERE s.oid IS NOT NULL AND m.most IS NOT NULL AND has_sequence_privilege(s.oid, 'UPDATE')",
-                    (self.into.sql.replace("%%", "%"), name),
+                    " WHERE CASE WHEN has_sequence_privilege(s.oid, 'UPDATE')"
+                    " AND has_sequence_privilege(s.oid, 'USAGE')"
+                    " THEN m.most > greatest(pg_sequence_last_value(s.oid), 0) END",
+                    (pc.max(pc.cast(rows[name], pa.int64())).as_py(), self.into.sql.replace("%%", "%"), name),
                 )
 
     def told(self, begin: float) -> Imported:

@@ -12,6 +12,7 @@ from core.database import Database
 from core.errors import TradekeepError
 from core.explore.imports import sqlitefile
 from core.explore.imports.files import opened
+from core.format import identifier
 from core.settings import DatabaseConfig, parse_connection
 
 FETCHED = 5000
@@ -30,16 +31,16 @@ class Store:
         names = list(self.columns.get(table, ()))
         if not names:
             return
-        chosen = ", ".join(sqlitefile.quoted(name) for name in names)
-        by = f" ORDER BY {sqlitefile.quoted(order)}" if order in names else ""
-        for values in self.ask(f"SELECT {chosen} FROM {sqlitefile.quoted(table)}{by}"):  # noqa: S608  # quoted names
+        chosen = ", ".join(identifier(name) for name in names)
+        by = f" ORDER BY {identifier(order)}" if order in names else ""
+        for values in self.ask(f"SELECT {chosen} FROM {identifier(table)}{by}"):  # noqa: S608  # quoted names
             yield dict(zip(names, values, strict=True))
 
     def count(self, table: str) -> int:
         """How many rows a table has; 0 where there is no such table."""
         if table not in self.columns:
             return 0
-        sql = f"SELECT count(*) FROM {sqlitefile.quoted(table)}"  # noqa: S608  # quoted name
+        sql = f"SELECT count(*) FROM {identifier(table)}"  # noqa: S608  # quoted name
         return int(next(self.ask(sql))[0])
 
 
@@ -65,7 +66,7 @@ def store(source: Path | str | BinaryIO | DatabaseConfig) -> Iterator[Store]:
                     row[0]: str(row[1]).lower()
                     for row in connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,))
                 }
-                for table in sqlitefile.tables(connection)
+                for table in sqlitefile.tables(connection, views=False)  # a view may have no end
             }
             yield Store(file.name, columns, lambda sql: iter(connection.execute(sql)))
 

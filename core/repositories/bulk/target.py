@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.errors import TradekeepError
+from core.format import identifier
 
 _PG = """
 SELECT n.nspname, c.relname, c.relkind::text,
@@ -140,7 +141,7 @@ class Target:
 
 def quoted(name: str) -> str:
     """The name as SQL takes it, whatever is in it; for a statement that has parameters."""
-    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+    return identifier(name).replace("%", "%%")
 
 
 def execute(connection: sa.Connection, sql: str, parameters: tuple[Any, ...] = ()) -> Any:

@@ -14,6 +14,7 @@ from core.explore.address import ALL, View
 from core.explore.typed import ready
 from core.format import count, size
 from core.services import exports
+from core.services.alerts import local_operator
 from core.services.downloads import Offer, offered
 from core.tasks import Progress
 from core.ui import cards, work
@@ -55,12 +56,16 @@ def _task() -> str:
 
 def _begin(db: Database, view: View, chosen: Any, name: str) -> None:
     home = state.settings().home
-    demo = not state.settings().configured or state.status().demo_data
+    configured = state.settings().configured
+    demo = not configured or state.status().demo_data
+    log = state.databases().writer if configured else None
     of = shape_of(db, view.table)
     asked = view.first(filters=ready(view.filters, of))
 
     def run(progress: Progress) -> Offer:
-        return exports.export_view(db, asked, chosen, home=home, demo=demo, progress=progress)
+        return exports.export_view(
+            db, asked, chosen, home=home, demo=demo, progress=progress, log=log, by=local_operator()
+        )
 
     state.tasks().forget(name)
     work.begin(name, f"Writing {view.table} as {exports.MEDIA[chosen]}", run)

@@ -12,7 +12,7 @@ from core.explore.imports.preview import Seen
 from core.tasks import Progress
 from core.ui import cards
 from core.ui.importing.source import Source
-from core.ui.importing.work import begin, busy
+from core.ui.importing.work import buttons
 
 
 def bot(db: Database, chosen: Source, seen: Seen) -> bool:
@@ -27,19 +27,8 @@ def bot(db: Database, chosen: Source, seen: Seen) -> bool:
     stem = seen.name.rpartition(".")[0] or seen.name
     name = st.text_input("Name of the bot", f"{seen.bot} {stem}"[:100], key="import_bot_name", max_chars=100).strip()
 
-    def work(dry_run: bool) -> Any:
-        def run(progress: Progress) -> Any:
-            return import_bot(db, chosen.path, name=name or None, dry_run=dry_run, progress=progress)
+    def run(dry_run: bool, progress: Progress) -> Any:
+        return import_bot(db, chosen.path, name=name or None, dry_run=dry_run, progress=progress)
 
-        return run
-
-    with st.container(horizontal=True):
-        st.button(
-            "Try without writing", key="import_dry", icon=":material/fact_check:", disabled=busy(),
-            on_click=begin, args=(f"Looking at {chosen.name}", work(True)),
-        )  # fmt: skip
-        st.button(
-            "Import the bot", key="import_go", type="primary", icon=":material/upload:", disabled=busy(),
-            on_click=begin, args=(f"Importing {chosen.name}", work(False)),
-        )  # fmt: skip
+    buttons("Import the bot", f"Looking at {chosen.name}", f"Importing {chosen.name}", run)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import streamlit as st
 
 from core.database import Database
 from core.explore.imports import import_rows, preview
-from core.explore.imports.mapping import guessed
+from core.explore.imports.mapping import guessed, wanting
 from core.explore.imports.preview import Seen
 from core.repositories.bulk import Target
 from core.tasks import Progress
@@ -17,7 +18,7 @@ from core.ui import cards
 from core.ui.cache import cached
 from core.ui.importing.place import tables_of
 from core.ui.importing.source import Source
-from core.ui.importing.work import begin, busy
+from core.ui.importing.work import buttons
 
 LEFT_OUT = "leave out"
 target_of = cached(ttl=10)(preview.target_of)
@@ -37,10 +38,18 @@ def rows(db: Database, chosen: Source, seen: Seen) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         way = st.selectbox("What to do", [UPSERT, ADD], key="import_do", help=_help(of, mapping, values))
         zone = st.text_input("Time zone of times without one", "UTC", key="import_zone", width=240)
-    missing = preview.wanting(of, [*filter(None, mapping.values()), *values])
+    missing = wanting(of, [*filter(None, mapping.values()), *values])
     if missing:
         st.markdown(f":orange[:material/warning:] {cards.text(table)} needs {cards.text(', '.join(missing))}.")
-    _buttons(db, chosen, seen, of, mapping, values, way == UPSERT, zone.strip() or "UTC", bool(missing))
+
+    def run(dry_run: bool, progress: Progress) -> Any:
+        return import_rows(
+            db, table, chosen.path, mapping=mapping, values=values, upsert=way == UPSERT, dry_run=dry_run,
+            zone=zone.strip() or "UTC", source_table=seen.table, progress=progress, name=chosen.name,
+        )  # fmt: skip
+
+    importing = f"Importing {chosen.name} into {table}"
+    buttons(f"Import into {cards.text(table)}", f"Looking at {chosen.name}", importing, run, off=bool(missing))
 
 
 def _table(db: Database, seen: Seen) -> str | None:
@@ -80,16 +89,21 @@ def _mapping(of: Target, seen: Seen) -> tuple[dict[str, str | None], dict[str, s
                 )
                 to = likely[column.name] or LEFT_OUT
                 picked = st.selectbox(
-                    f"{column.name} goes to", options, index=options.index(to), key=key,
+                    f"{_spoken(column.name)} goes to", options, index=options.index(to), key=key,
                     label_visibility="collapsed", width=200,
                 )  # fmt: skip
                 chosen[column.name] = None if picked == LEFT_OUT else picked
         values = {}
-        for name in preview.wanting(of, [*filter(None, chosen.values())]):
-            given = st.text_input(f"{name}, the same for every row", key=f"import_set_{of.name}_{name}")
+        for name in wanting(of, [*filter(None, chosen.values())]):
+            given = st.text_input(f"{cards.text(name)}, the same for every row", key=f"import_set_{of.name}_{name}")
             if given.strip():
                 values[name] = given.strip()
     return chosen, values
+
+
+def _spoken(name: str) -> str:
+    """A column's name as a hidden label: words only, since also there an image would be asked for."""
+    return re.sub(r"\W+", " ", name).strip() or "The column"
 
 
 def _first_rows(seen: Seen) -> None:
@@ -103,40 +117,6 @@ def _first_rows(seen: Seen) -> None:
 
 def _help(of: Target, mapping: dict[str, str | None], values: dict[str, str]) -> str:
     key = of.key_for([*filter(None, mapping.values()), *values])
-    told = f"Rows are told apart by {', '.join(key.columns)}; where one of them is empty" if key else "Here"
+    told = f"Rows are told apart by {cards.text(', '.join(key.columns))}; where one of them is empty" if key else "Here"
     content = f"{told}, a row's whole content tells it apart: it is added as often as the file has it more often."
     return f"{content} Importing the same file again changes nothing. “{ADD}” does not look at what is there."
-
-
-def _buttons(
-    db: Database,
-    chosen: Source,
-    seen: Seen,
-    of: Target,
-    mapping: dict[str, str | None],
-    values: dict[str, str],
-    upsert: bool,
-    zone: str,
-    wanting: bool,
-) -> None:
-    table = of.name if of.schema in ("public", "main") else f"{of.schema}.{of.name}"
-
-    def work(dry_run: bool) -> Any:
-        def run(progress: Progress) -> Any:
-            return import_rows(
-                db, table, chosen.path, mapping=mapping, values=values, upsert=upsert, dry_run=dry_run, zone=zone,
-                source_table=seen.table, progress=progress, name=chosen.name,
-            )  # fmt: skip
-
-        return run
-
-    off = wanting or busy()
-    with st.container(horizontal=True):
-        st.button(
-            "Try without writing", key="import_dry", icon=":material/fact_check:", disabled=off,
-            on_click=begin, args=(f"Looking at {chosen.name}", work(True)),
-        )  # fmt: skip
-        st.button(
-            f"Import into {table}", key="import_go", type="primary", icon=":material/upload:", disabled=off,
-            on_click=begin, args=(f"Importing {chosen.name} into {table}", work(False)),
-        )  # fmt: skip

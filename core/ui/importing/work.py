@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -37,13 +38,31 @@ def begin(title: str, run: Callable[[Progress], Any]) -> None:
     work.begin(NAME, title, cleared)
 
 
+def buttons(label: str, looking: str, importing: str, run: Callable[[bool, Progress], Any], off: bool = False) -> None:
+    """The two ways to begin: to try it without writing, and to do it. run(dry_run, progress).
+
+    looking, importing: the titles of these two tasks.
+    """
+    off = off or busy()
+    with st.container(horizontal=True):
+        st.button(
+            "Try without writing", key="import_dry", icon=":material/fact_check:", disabled=off,
+            on_click=begin, args=(looking, partial(run, True)),
+        )  # fmt: skip
+        st.button(
+            label, key="import_go", type="primary", icon=":material/upload:", disabled=off,
+            on_click=begin, args=(importing, partial(run, False)),
+        )  # fmt: skip
+
+
 def results() -> None:
     """Progress of the import that runs, or what became of the last one."""
     task = work.ended(NAME)
     if task is None:
         return
     if task.state == "cancelled":
-        st.caption("Batches that were finished are kept; importing the file again goes on from there.")
+        st.markdown(f"**{cards.text(task.message if task.done else 'Nothing was written')}.**")
+        st.caption("Each batch is there in full or not at all; importing the file again goes on from there.")
     if task.state != "done":
         return
     with st.container(border=True, key="import_result"):
