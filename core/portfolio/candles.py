@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from core.models import Candle, RoundTripStatus, Timeframe, TradingTrade
+from core.models.market import LENGTHS
 from core.portfolio.scope import Scope
+from core.repositories.base import each_of
 
-LENGTHS = {
-    "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400, "1w": 604_800,
-}  # fmt: skip
 MOST, MOST_TRIPS = 400, 200
 AVERAGES = (20, 50)
 AROUND = 40  # candles before the entry and after the exit of a round trip that is looked at
@@ -74,11 +73,7 @@ def trip(connection: sa.Connection, id: int) -> Trip | None:
 
 def symbols(connection: sa.Connection) -> list[str]:
     """The symbols that have candles."""
-    # One step of the index a symbol: the table holds millions of candles of a few symbols.
-    first = sa.select(sa.func.min(Candle.symbol).label("symbol")).cte("steps", recursive=True)
-    after = sa.select(sa.func.min(Candle.symbol)).where(Candle.symbol > first.c.symbol).scalar_subquery()
-    steps = first.union_all(sa.select(after).where(first.c.symbol.is_not(None)))
-    return list(connection.scalars(sa.select(steps.c.symbol).where(steps.c.symbol.is_not(None))))
+    return list(connection.scalars(each_of(Candle.symbol)))  # the table holds millions of candles of a few symbols
 
 
 def chart(
@@ -102,7 +97,7 @@ def chart(
         return Chart(symbol, None, (), (), 0, None)
     wanted = timeframe in there and _reaches(connection, symbol, timeframe, since)
     chosen = timeframe if wanted else _fitting(connection, symbol, list(there), since, until)
-    length = timedelta(seconds=LENGTHS[chosen])
+    length = LENGTHS[chosen]
     begin = max(since, min(until, there[chosen]) - MOST * length)
     bars = _bars(connection, symbol, chosen, begin - max(AVERAGES) * length, begin, until)
     trips, more = _within(connection, symbol, scope, begin, until)
@@ -111,7 +106,7 @@ def chart(
 
 def around(of: Trip, now: datetime, timeframe: str = "") -> tuple[datetime, datetime]:
     """The time that shows a round trip with what came before and after, in candles of its own or another length."""
-    length = timedelta(seconds=LENGTHS.get(timeframe or of.interval, 3600))
+    length = LENGTHS.get(timeframe or of.interval, LENGTHS[Timeframe.H1])
     end = of.exit_time or now
     held = end - of.entry_time
     room = max(AROUND * length, held / 4)
@@ -121,7 +116,7 @@ def around(of: Trip, now: datetime, timeframe: str = "") -> tuple[datetime, date
 def _fitting(connection: sa.Connection, symbol: str, there: list[str], since: datetime, until: datetime) -> str:
     """The finest timeframe whose candles cover the time in at most MOST; the coarsest one where none does."""
     for kind in sorted(there, key=LENGTHS.__getitem__):
-        if (until - since).total_seconds() / LENGTHS[kind] > MOST:
+        if (until - since) / LENGTHS[kind] > MOST:
             continue
         if _reaches(connection, symbol, kind, since):
             return kind
@@ -133,7 +128,7 @@ def _reaches(connection: sa.Connection, symbol: str, timeframe: str, since: date
     oldest = connection.scalar(
         sa.select(sa.func.min(Candle.open_time)).where(Candle.symbol == symbol, Candle.timeframe == timeframe)
     )
-    return oldest is not None and oldest <= since + timedelta(seconds=2 * LENGTHS[timeframe])
+    return oldest is not None and oldest <= since + 2 * LENGTHS[timeframe]
 
 
 def _bars(

@@ -11,15 +11,16 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from core.format import age, count, duration
-from core.models import Timeframe
+from core.models import Candle, Signal, Timeframe
 from core.models.base import UtcTime
+from core.models.market import LENGTHS
+from core.repositories.base import each_of
 from core.repositories.market import TRACE_EVERY_S, TRACES
 
 MULTIPLE = 3.0  # recent: at most so many lengths of a candle old; one is growing, one may just be waited for
-SKEW_S = 300.0  # what two clocks may differ
+SKEW = timedelta(minutes=5)  # what two clocks may differ
 RETIRED_DAYS = 90
 TRACE_DAYS = 7
-LENGTH_S = {"1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400, "1w": 604_800}
 USUAL = ("15m", "1h", "4h", "1d")
 TRACE = "decision trace"
 LATE = "See whether the coin's bot runs, and in its log why nothing more is written."
@@ -72,25 +73,7 @@ class Coverage(BaseModel):
         return False if False in verdicts else None if None in verdicts or not verdicts else True
 
 
-# Each symbol of a table by one step through its index, however many rows each has.
-# Source: PostgreSQL wiki, "Loose indexscan".
-_SYMBOLS = """symbols(symbol) AS (
-  SELECT (SELECT min(symbol) FROM {table})
-  UNION ALL SELECT (SELECT min(symbol) FROM {table} WHERE symbol > symbols.symbol) FROM symbols
-  WHERE symbols.symbol IS NOT NULL)"""
-_CANDLES = f"""
-WITH RECURSIVE {_SYMBOLS.format(table="candles")},
-timeframes(timeframe) AS (VALUES {", ".join(f"('{length}')" for length in LENGTH_S)})
-SELECT symbol, timeframe, (SELECT max(open_time) FROM candles c WHERE c.symbol = symbols.symbol
-  AND c.timeframe = timeframes.timeframe AND c.open_time < 'infinity') AS newest
-FROM symbols CROSS JOIN timeframes WHERE symbol IS NOT NULL
-"""  # noqa: S608  # our own names
-_SIGNALS = f"""
-WITH RECURSIVE {_SYMBOLS.format(table="signals")}
-SELECT symbol, (SELECT max(generated_at) FROM signals s WHERE s.symbol = symbols.symbol
-  AND s.generated_at < 'infinity') AS newest
-FROM symbols WHERE symbol IS NOT NULL
-"""  # noqa: S608
+_ENDLESS: sa.ColumnElement[datetime] = sa.literal_column("'infinity'")
 _POSITIONS = """
 SELECT symbol, count(CASE WHEN status <> 'CLOSED' THEN 1 END) AS held,
   max(CASE WHEN closed_at < 'infinity' THEN closed_at END) AS newest
@@ -115,7 +98,7 @@ def coverage(
     """
     now = now or datetime.now(UTC)
     candles = _candles(connection)
-    signals = {row.symbol: row.newest for row in _rows(connection, _SIGNALS)}
+    signals = {symbol: at for symbol, at in connection.execute(newest_of(Signal.symbol, Signal.generated_at))}
     positions = {row.symbol: row for row in _rows(connection, _POSITIONS)}
     named = dict.fromkeys(tracked)
     sources = {"TRACKED_SYMBOLS": named, "positions": positions, "signals": signals, "candles": candles}
@@ -135,8 +118,8 @@ def coverage(
     traces = _traces(connection, followed, now)
     coins = []
     for symbol in followed:
-        seen = [_seen(name, candles.get(symbol, {}).get(name), LENGTH_S[name] * multiple, now) for name in timeframes]
-        seen.append(_seen(TRACE, traces.get(symbol), TRACE_EVERY_S * multiple, now))
+        seen = [_seen(name, candles.get(symbol, {}).get(name), LENGTHS[name] * multiple, now) for name in timeframes]
+        seen.append(_seen(TRACE, traces.get(symbol), timedelta(seconds=TRACE_EVERY_S) * multiple, now))
         coins.append(Coin(symbol=symbol, known_from=known[symbol], seen=seen))
     return Coverage(at=now, timeframes=timeframes, coins=coins, retired=gone)
 
@@ -148,14 +131,24 @@ def _rows(connection: sa.Connection, sql: str, values: dict[str, Any] | None = N
     return list(connection.execute(statement, values or {}))
 
 
+def newest_of(symbol: Any, moment: Any, *each: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Each symbol of a table with the newest moment, once for each condition, or at all; None where there is none."""
+    symbols = each_of(symbol).subquery("symbols")
+    own = sa.select(sa.func.max(moment)).where(symbol == symbols.c.symbol, moment < _ENDLESS)
+    return sa.select(symbols.c.symbol, *(own.where(one).scalar_subquery() for one in each or (sa.true(),)))
+
+
+def newest_candles() -> sa.Select[Any]:
+    """Each symbol with the open time of its newest candle in every timeframe, in rising order of these."""
+    return newest_of(Candle.symbol, Candle.open_time, *(Candle.timeframe == one for one in Timeframe))
+
+
 def _candles(connection: sa.Connection) -> dict[str, dict[str, datetime]]:
     """Symbol -> timeframe -> the open time of its newest candle."""
-    found: dict[str, dict[str, datetime]] = {}
-    for row in _rows(connection, _CANDLES):
-        own = found.setdefault(row.symbol, {})
-        if row.newest is not None:
-            own[row.timeframe] = row.newest
-    return found
+    return {
+        symbol: {str(one): at for one, at in zip(Timeframe, moments, strict=True) if at is not None}
+        for symbol, *moments in connection.execute(newest_candles())
+    }
 
 
 def _traces(connection: sa.Connection, symbols: Sequence[str], now: datetime) -> dict[str, datetime | None]:
@@ -181,15 +174,15 @@ def _in_use(candles: Iterable[dict[str, datetime]]) -> list[str]:
     return [
         name
         for name in map(str, Timeframe)
-        if name in newest and last - newest[name] < timedelta(days=RETIRED_DAYS) + timedelta(seconds=LENGTH_S[name])
+        if name in newest and last - newest[name] < timedelta(days=RETIRED_DAYS) + LENGTHS[name]
     ]
 
 
-def _seen(what: str, at: datetime | None, longest_s: float, now: datetime) -> Seen:
+def _seen(what: str, at: datetime | None, longest: timedelta, now: datetime) -> Seen:
     ok = None
     if at is not None:
-        ok = -SKEW_S <= (now - at).total_seconds() <= longest_s
-    return Seen(what=what, at=at, ok=ok, longest_s=longest_s)
+        ok = -SKEW <= now - at <= longest
+    return Seen(what=what, at=at, ok=ok, longest_s=longest.total_seconds())
 
 
 def told(coin: Coin, now: datetime) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from core.database import Database
 from core.models import Candle, Portfolio, Position, TradingBot
+from core.models.market import LENGTHS
 from core.portfolio import address, candles, capital, choices, holdings
 from core.portfolio.address import View, scope_of, view_of
 from core.portfolio.choices import Choices, Group
@@ -95,7 +96,7 @@ def test_holdings_are_of_one_currency_and_add_up(db: Database) -> None:
 
 
 def add_candles(db: Database, symbol: str, timeframe: str, number: int, end: datetime = BEGIN + 400 * HOUR) -> None:
-    length = timedelta(seconds=candles.LENGTHS[timeframe])
+    length = LENGTHS[timeframe]
     rows = [
         {"symbol": symbol, "timeframe": timeframe, "open_time": end - n * length, "open": 10 + n % 3, "high": 20,
          "low": 5, "close": 10 + n % 5, "volume": 1}

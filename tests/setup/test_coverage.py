@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.database import Database, Databases
-from core.models import AccountState, Position, Signal, SystemEvent
+from core.models import AccountState, Position, Signal, SystemEvent, Timeframe
 from core.repositories import unit_of_work
 from core.schema import migrate
 from core.settings import DatabaseConfig
@@ -190,9 +190,10 @@ def many(cluster: Cluster) -> Iterator[Database]:
 
 def test_candles_are_never_read_as_a_whole(many: Database) -> None:
     with many.connect() as connection:
-        plan = connection.exec_driver_sql("EXPLAIN (ANALYZE, BUFFERS) " + coverage._CANDLES).scalars().all()
+        asked = coverage.newest_candles().compile(connection, compile_kwargs={"literal_binds": True})
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {asked}").scalars().all()
     text = "\n".join(plan)
     assert "Seq Scan on candles" not in text
     pages = int(re.findall(r"shared hit=(\d+)", text)[0])
-    assert pages < 40 * (len(coverage.LENGTH_S) + 2) * 6  # a few for each step through the index
+    assert pages < 40 * (len(Timeframe) + 2) * 6  # a few for each step through the index
     assert len(found(many).coins) == 40

@@ -46,6 +46,13 @@ def test_demo_shows_tables_and_a_made_view(project: Path, when: When) -> None:
     assert "color: None" not in styles
 
 
+def test_browser_is_told_what_the_address_says_in_every_run(project: Path, when: When) -> None:
+    when(lambda status: status.mode == "demo")
+    app = explorer("table=trades&q=BTC").run()  # the run before may have been cut short
+    search = app.text_input(key="explorer_search")
+    assert (search.value, search.proto.value, search.proto.set_value) == ("BTC", "BTC", True)
+
+
 def test_database_without_tables_says_what_is_next(
     project: Path, pg_database: DatabaseConfig, configured: Configured, when: When
 ) -> None:

@@ -43,7 +43,7 @@ class Found:
     def values(self, row: int) -> dict[str, Any]:
         """A row's values as far as they were asked for; {} for a row that is not there."""
         rows = self.page.rows
-        return dict(zip(self.page.columns, rows[row], strict=True)) if row < len(rows) else {}
+        return self.page.named(rows[row]) if row < len(rows) else {}
 
     def key(self, row: int) -> tuple[Any, ...]:
         """The key of a row; () where the table has none."""

@@ -19,8 +19,9 @@ from core.ui import cards
 from core.ui.explorer import downloads, filtering
 from core.ui.explorer.asked import MOST_COLUMNS
 from core.ui.explorer.listing import weight
-from core.ui.explorer.place import PAGE, changed, follow, go, shape_of
+from core.ui.explorer.place import PAGE, changed, go, shape_of
 from core.ui.page import shown
+from core.ui.viewer import follow
 
 LIST = ""  # no table: the list of them
 

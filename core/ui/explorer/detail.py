@@ -17,11 +17,13 @@ from core.explore.related import COUNTED, Related, links, related
 from core.explore.relation import Column, Relation
 from core.explore.rows import LONGEST_CELL
 from core.explore.typed import ready
+from core.format import count
 from core.ui import cards
 from core.ui.cache import cached
 from core.ui.explorer.asked import Found
-from core.ui.explorer.place import PAGE, local_zone, open_row, zone
+from core.ui.explorer.place import PAGE, open_row, zone
 from core.ui.page import shown
+from core.ui.viewer import local_zone
 
 KEYLESS = "explorer_keyless"
 SHORT, LONGEST_WORD = 100, 48
@@ -72,7 +74,7 @@ def _row(db: Database, now: Found) -> dict[str, Any] | None:
         return None
     filters = ready([Filter(name, "=", value) for name, value in zip(key, now.view.row, strict=True)], now.of)
     page = page_of_rows(db, now.view.table, filters=filters, limit=1)
-    return dict(zip(page.columns, page.rows[0], strict=True)) if page.rows else None
+    return page.named(page.rows[0]) if page.rows else None
 
 
 def _values(of: Relation, row: Mapping[str, Any], view: View) -> None:
@@ -142,8 +144,7 @@ def _link(one: Related, view: View) -> None:
     words, icon = KINDS[one.link.kind]
     there = one.link.kind == "referred"
     through = ", ".join(one_line(other if there else own) for own, other in one.link.pairs)
-    rows = "rows" if one.rows is None else f"{COUNTED:,}+ rows" if one.rows >= COUNTED else f"{one.rows:,} rows"
-    rows = "1 row" if one.rows == 1 else rows
+    rows = "rows" if one.rows is None else f"{COUNTED:,}+ rows" if one.rows >= COUNTED else count(one.rows, "row")
     st.page_link(
         PAGE,
         label=f"**{cards.text(one_line(one.link.table))}** · {rows} :gray[{words.format(cards.text(through))}]",

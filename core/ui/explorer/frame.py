@@ -10,7 +10,7 @@ import pyarrow as pa
 import streamlit as st
 
 from core.explore import Page, Sort
-from core.explore.made import Shown
+from core.explore.made import Row, Shown
 from core.ui import cards, theme
 
 ROWS_SHOWN, HEIGHT_PX = 14, 493
@@ -18,15 +18,30 @@ NARROWEST_PX, WIDEST_PX, EDGE_PX, CHARACTER_PX = 64, 420, 18, 7.8
 TONES = {"good": "green", "bad": "red", "doubt": "orange", "quiet": "gray"}
 
 
+def drawn(page: Page, columns: Sequence[Shown], zone: tzinfo, sort: Sequence[Sort]) -> dict[str, Any]:
+    """What st.dataframe takes to draw a page: the data, how high they are, and how each column is shown."""
+    rows = [page.named(row) for row in page.rows]
+    shown = _texts(rows, columns, zone)
+    return {
+        "data": _data(shown, rows, columns),
+        "hide_index": True,
+        "width": "stretch",
+        "height": HEIGHT_PX if len(rows) > ROWS_SHOWN else "content",
+        "column_config": _config(shown, columns, sort),
+    }
+
+
 def texts(page: Page, columns: Sequence[Shown], zone: tzinfo) -> dict[str, list[str | None]]:
     """What the grid shows, column by column, under names of our own."""
-    rows = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
+    return _texts([page.named(row) for row in page.rows], columns, zone)
+
+
+def _texts(rows: Sequence[Row], columns: Sequence[Shown], zone: tzinfo) -> dict[str, list[str | None]]:
     return {name_of(number): [one.text(row, zone) for row in rows] for number, one in enumerate(columns)}
 
 
-def data(shown: dict[str, list[str | None]], page: Page, columns: Sequence[Shown]) -> Any:
+def _data(shown: dict[str, list[str | None]], rows: Sequence[Row], columns: Sequence[Shown]) -> Any:
     """The texts as a table; coloured where a column has tones."""
-    rows = [dict(zip(page.columns, row, strict=True)) for row in page.rows]
     tones = {name_of(number): [one.tone(row) for row in rows] for number, one in enumerate(columns) if one.tone}
     table = pa.table({name: pa.array(values, pa.string()) for name, values in shown.items()})
     return _coloured(table, tones) if tones else table
@@ -68,7 +83,7 @@ def number_of(name: str) -> int:
     return int(name[1:])
 
 
-def config(shown: dict[str, list[str | None]], columns: Sequence[Shown], sort: Sequence[Sort]) -> dict[str, Any]:
+def _config(shown: dict[str, list[str | None]], columns: Sequence[Shown], sort: Sequence[Sort]) -> dict[str, Any]:
     """How each column is shown: its label with the order's arrow, texts only, as wide as they are."""
     arrows = {one.column: "↓" if one.descending else "↑" for one in reversed(sort)}
     marked: set[str] = set()
@@ -91,8 +106,3 @@ def _width_px(lines: Sequence[str]) -> int:
     """Figures are wider in the grid than it thinks when it measures them itself."""
     longest = max(map(len, lines))
     return round(min(WIDEST_PX, max(NARROWEST_PX, EDGE_PX + CHARACTER_PX * longest)))
-
-
-def height(rows: int) -> Any:
-    """As high as the rows need, up to a screen: pixels, or Streamlit's own measure."""
-    return HEIGHT_PX if rows > ROWS_SHOWN else "content"

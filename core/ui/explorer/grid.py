@@ -44,17 +44,12 @@ def show(db: Database, info: TableInfo | None, place: DeltaGenerator) -> None:
 
 def _rows(db: Database, now: Found, estimate: int | None) -> None:
     key = _key(now)
-    texts = frame.texts(now.page, now.columns, zone(now.view))
     st.dataframe(
-        frame.data(texts, now.page, now.columns),
+        **frame.drawn(now.page, now.columns, zone(now.view), now.sort),
         key=key,
         on_select=lambda: _selected(now, key),
         selection_mode=["multi-row" if now.alerts else "single-row", "single-column"],
-        hide_index=True,
-        width="stretch",
-        height=frame.height(len(now.page.rows)),
         placeholder="NULL",
-        column_config=frame.config(texts, now.columns, now.sort),
         alt=f"Rows of {now.view.table}",
     )
     if now.alerts:

@@ -14,8 +14,9 @@ from core.format import duration
 from core.ui import cards
 from core.ui.explorer.asked import Found
 from core.ui.explorer.listing import compact
-from core.ui.explorer.place import TURNS, changed, follow, local_zone, shape_of, zone_name
+from core.ui.explorer.place import TURNS, changed, shape_of, zone_name
 from core.ui.page import shown
+from core.ui.viewer import follow, local_zone
 
 COUNTED, WANTED = "explorer_counted", "explorer_count_wanted"
 COUNT_WITHIN_S = 10.0

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
@@ -14,6 +13,7 @@ from core.errors import TradekeepError
 from core.explore.address import View, view_of
 from core.explore.related import described
 from core.ui.cache import cached
+from core.ui.viewer import local_zone
 
 PAGE = "pages/explorer.py"
 ROWS = "explorer_rows"
@@ -74,21 +74,6 @@ def zone(view: View) -> tzinfo:
     return UTC if view.utc else local_zone()
 
 
-def local_zone() -> tzinfo:
-    """The viewer's zone, as the browser says; UTC where it does not."""
-    try:
-        return ZoneInfo(st.context.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC
-
-
 def zone_name(view: View) -> str:
     """The zone's name: `UTC`, `Europe/Berlin`."""
     return "UTC" if view.utc else str(local_zone())
-
-
-def follow(key: str, value: Any) -> str:
-    """Have the widget of this key show what the address says; gives the key."""
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-    return key

@@ -1,7 +1,8 @@
 """The parts of the Portfolio page."""
 
 from core.ui.portfolio import asked, bar, candles, days, equity, fresh, positions, split, trips
-from core.ui.portfolio.place import arrive, changed, follow
+from core.ui.portfolio.place import arrive, changed
+from core.ui.viewer import follow
 
 __all__ = [
     "arrive",

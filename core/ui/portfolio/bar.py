@@ -12,7 +12,8 @@ from core.explore.cells import one_line
 from core.portfolio.address import LABELS, RANGES, View
 from core.portfolio.choices import Choices
 from core.portfolio.scope import Scope
-from core.ui.portfolio.place import changed, follow
+from core.ui.portfolio.place import changed
+from core.ui.viewer import follow
 
 KINDS = {"live": "Live", "paper": "Paper", "backtest": "Backtest", "optimization": "Optimization"}
 ALL: Any = ()  # not None: that would be a choice that was cleared

@@ -13,15 +13,17 @@ from core.database import Database
 from core.explore.cells import one_line
 from core.explore.made import readable
 from core.format import age, count, money, utc
+from core.models.market import LENGTHS
 from core.portfolio.address import View
-from core.portfolio.candles import AVERAGES, LENGTHS, Chart, Trip, around
+from core.portfolio.candles import AVERAGES, Chart, Trip, around
 from core.portfolio.choices import Choices
 from core.portfolio.scope import Scope
 from core.portfolio.totals import DAY, midnight
 from core.ui.cards import empty, text
 from core.ui.portfolio import asked, charts
-from core.ui.portfolio.place import changed, follow
+from core.ui.portfolio.place import changed
 from core.ui.portfolio.split import toned
+from core.ui.viewer import follow
 
 MINUTE = timedelta(minutes=1)
 
@@ -104,7 +106,7 @@ def _draw(found: Chart, trip: Trip | None) -> None:
         f"**{text(one_line(found.symbol))}** :small[:gray[{found.timeframe} candles, {legend};"
         " ▲ and ▼ entries, ● exits with a profit, ■ exits with a loss]]"
     )
-    last = found.bars[-1].at + timedelta(seconds=LENGTHS[found.timeframe or "1h"])
+    last = found.bars[-1].at + LENGTHS[found.timeframe or "1h"]
     charts.draw(_bars(found), _spec(found, trip, last), key="portfolio_candles_chart",
                 alt=f"Candles of {found.symbol} with entries and exits")  # fmt: skip
     if found.more:
@@ -117,9 +119,9 @@ def _bars(found: Chart) -> pa.Table:
     half = LENGTHS[found.timeframe or "1h"] * 0.35
     columns = {
         "at": charts.moments([bar.at for bar in found.bars]),
-        "from": charts.moments([bar.at + timedelta(seconds=half * 0.43) for bar in found.bars]),
-        "to": charts.moments([bar.at + timedelta(seconds=half * 2.43) for bar in found.bars]),
-        "mid": charts.moments([bar.at + timedelta(seconds=half / 0.7) for bar in found.bars]),
+        "from": charts.moments([bar.at + half * 0.43 for bar in found.bars]),
+        "to": charts.moments([bar.at + half * 2.43 for bar in found.bars]),
+        "mid": charts.moments([bar.at + half / 0.7 for bar in found.bars]),
         "when": [utc(bar.at) for bar in found.bars],
         "up": pa.array([1 if bar.close >= bar.open else -1 for bar in found.bars]),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
@@ -27,12 +26,3 @@ def arrive() -> View:
 def changed(change: Callable[[View], View]) -> None:
     """Go to what `change` makes of the present view; the run that follows draws it."""
     st.query_params.from_dict(change(current()).params())
-
-
-def follow(key: str, value: Any) -> str:
-    """Have the widget of this key show what the address says; gives the key.
-
-    In every run: where one is cut short by the next, the browser has not seen the value yet.
-    """
-    st.session_state[key] = value
-    return key

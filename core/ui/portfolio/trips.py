@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
@@ -20,6 +18,7 @@ from core.portfolio.totals import DAY, midnight
 from core.ui.cards import empty
 from core.ui.explorer import frame
 from core.ui.portfolio.place import changed
+from core.ui.viewer import local_zone
 
 TABLE, LIMIT = "trading_trades", 50
 SORT = (Sort("exit_time", descending=True),)
@@ -37,17 +36,12 @@ def show(db: Database, scope: Scope, view: View) -> None:
     if not page.rows:
         empty("No round trip was closed so in these days. Choose a longer range, or fewer filters.")
         return
-    texts = frame.texts(page, columns, local_zone())
     key = "portfolio_trips_grid"
     st.dataframe(
-        frame.data(texts, page, columns),
+        **frame.drawn(page, columns, local_zone(), SORT),
         key=key,
         on_select=lambda: _selected(page, key),
         selection_mode="single-row",
-        hide_index=True,
-        width="stretch",
-        height=frame.height(len(page.rows)),
-        column_config=frame.config(texts, columns, SORT),
         alt="Closed round trips, newest first",
     )
     with st.container(horizontal=True, vertical_alignment="center", key="portfolio_pager"):
@@ -82,14 +76,6 @@ def filters_of(scope: Scope) -> tuple[Filter, ...]:
     return tuple(found)
 
 
-def local_zone() -> tzinfo:
-    """The viewer's zone, as the browser says; UTC where it does not."""
-    try:
-        return ZoneInfo(st.context.timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC
-
-
 def _button(label: str, icon: str, there: bool, **place: str | None) -> None:
     def go(view: View) -> View:
         return view.first(**place)
@@ -109,5 +95,5 @@ def _button(label: str, icon: str, there: bool, **place: str | None) -> None:
 def _selected(page: Page, key: str) -> None:
     chosen: Any = st.session_state[key]["selection"]["rows"]
     if chosen and chosen[0] < len(page.rows):
-        id = page.rows[chosen[0]][page.columns.index("id")]
+        id = page.named(page.rows[chosen[0]])["id"]
         changed(lambda view: replace(view, part="candles", trip=id, coin=None))
