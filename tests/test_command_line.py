@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -38,6 +39,8 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "core", *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables,
+        # Tests that run in the background of a script would hand on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 
@@ -55,10 +58,13 @@ def project(home: Path) -> Path:
 def test_every_command_is_found_alone_and_in_the_help() -> None:
     group = typer.main.get_group(app_for([]))
     assert set(group.commands) == set(MODULES)
+    for name, command in group.commands.items():
+        callbacks = [each.callback for each in (command, *getattr(command, "commands", {}).values())]
+        modules = {getattr(inspect.unwrap(each), "__module__", None) for each in callbacks if each}
+        assert modules == {f"core.commands.{MODULES[name]}"}, name
     code = "import sys, typer, core.commands as c; print(*typer.main.get_group(c.app_for(sys.argv[1:])).commands)"
-    for name, module in MODULES.items():
-        done = subprocess.run([sys.executable, "-c", code, name], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert set(done.stdout.split()) == {other for other, of in MODULES.items() if of == module}
+    done = subprocess.run([sys.executable, "-c", code, "check"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"test", "check", "verify"}
 
 
 def test_setup_on_the_bundled_server_and_again(project: Path) -> None:
