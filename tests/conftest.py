@@ -14,6 +14,7 @@ import shutil
 import signal
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[RUN] = secrets.token_hex(8)
     for name in [name for name in os.environ if SETTINGS.fullmatch(name) and name != RUN]:
         del os.environ[name]  # the developer's own database is not the tests'
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mix the files, so that each worker gets some of those that keep a browser busy and of those that wait."""
+    items.sort(key=lambda item: zlib.crc32(item.nodeid.partition("::")[0].encode()))
 
 
 @pytest.fixture(scope="session", autouse=True)

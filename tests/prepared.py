@@ -8,6 +8,7 @@ that looks there starts Python itself.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -179,6 +180,7 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as orders:
         for name in LIBRARIES:
             importlib.import_module(name)
+        gc.freeze()  # what is not looked at for garbage stays shared with every program
         found = _fork_on_demand(orders)
     if found:
         _become(*found)

@@ -281,7 +281,7 @@ def test_hostile_rows_and_names_cause_no_request(explored: Explored, window: Cal
     assert not person.page.get_by_label("Download as CSV").first.is_visible()
     for row in (0, 3):
         click_row(person, row)
-        person.page.get_by_role("dialog").get_by_text("large").wait_for()
+        person.page.get_by_role("dialog").get_by_text("large").first.wait_for()
         person.page.wait_for_timeout(150)
         person.page.keyboard.press("Escape")
         person.page.get_by_role("dialog").wait_for(state="detached")
