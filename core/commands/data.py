@@ -138,26 +138,25 @@ def export(
         if file != "-" and to.exists() and not force:
             raise TradekeepError("config.usage", f"{to} exists; --force replaces it.")
         part = to.with_name(f".{to.name}.part")
-        databases = Databases.from_settings(settings)
         try:
-            view = View(
-                table,
-                filters=tuple(_filter(one) for one in where or []),
-                sort=tuple(Sort(one.removeprefix("-"), one.startswith("-")) for one in sort or []),
-                columns=tuple(one.strip() for one in columns.split(",")) if columns else (),
-            )
-            options: dict[str, Any] = {"columns": view.columns or None, "format": chosen, "progress": terminal}
-            wanted = (databases.reader, table, view.filters, view.sort)
-            if file == "-":
-                rows = export_rows(*wanted, out=sys.stdout.buffer, **options)
-            else:
-                with part.open("wb") as out:
-                    rows = export_rows(*wanted, out=out, **options)
-                part.replace(to)
-            exports.note(databases.writer, view, chosen, rows, by=local_operator())
+            with Databases.from_settings(settings) as databases:
+                view = View(
+                    table,
+                    filters=tuple(_filter(one) for one in where or []),
+                    sort=tuple(Sort(one.removeprefix("-"), one.startswith("-")) for one in sort or []),
+                    columns=tuple(one.strip() for one in columns.split(",")) if columns else (),
+                )
+                options: dict[str, Any] = {"columns": view.columns or None, "format": chosen, "progress": terminal}
+                wanted = (databases.reader, table, view.filters, view.sort)
+                if file == "-":
+                    rows = export_rows(*wanted, out=sys.stdout.buffer, **options)
+                else:
+                    with part.open("wb") as out:
+                        rows = export_rows(*wanted, out=out, **options)
+                    part.replace(to)
+                exports.note(databases.writer, view, chosen, rows, by=local_operator())
         finally:
             part.unlink(missing_ok=True)
-            databases.dispose()
         size = to.stat().st_size if file != "-" else 0
         terminal.say(f"{rows:,} rows of {table} in {file}")
         return True, {"table": table, "file": file, "format": chosen, "rows": rows, "bytes": size}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,14 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Playwright
 
-from core import demo
 from tests import prepared
-from tests.servers import base_folder
+from tests.demo import made
 
 ROOT = Path(__file__).parent.parent.parent
 FLAGS = [
@@ -42,14 +39,6 @@ def launch(playwright: Playwright) -> Browser:
     own = Path(playwright.chromium.executable_path)
     found = [each for each in (own, *SYSTEMS) if each.exists()]
     return playwright.chromium.launch(executable_path=found[0] if found else None, args=FLAGS)
-
-
-@cache
-def _demo() -> Path:
-    """A folder with the demo's file, which every app with an empty home would make for itself."""
-    home = base_folder() / "browser"
-    demo.database(home)
-    return home / "demo"
 
 
 def free_port() -> int:
@@ -117,7 +106,7 @@ def serve(
     for each in (home, project):
         each.mkdir(parents=True, exist_ok=True)
     if not fresh:
-        shutil.copytree(_demo(), home / "demo", dirs_exist_ok=True)
+        made.put(home)
     variables = {name: os.environ[name] for name in KEPT if name in os.environ} | {
         "HOME": str(folder),
         "TRADEKEEP_HOME": str(home),

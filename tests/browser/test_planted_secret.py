@@ -7,7 +7,6 @@ import html
 import json
 import secrets
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ import pytest
 
 from core import envfile
 from core.settings import parse_connection
+from tests import prepared
 from tests.browser.harness import App, Visitor
 from tests.browser.test_setup import enter_server
 from tests.servers import Cluster
@@ -127,11 +127,8 @@ def command(app: App, *words: str, stdin: str = "", env: dict[str, str] | None =
         "TRADEKEEP_HOME": str(app.home), "TRADEKEEP_PROJECT": str(app.project), "PYTHONPATH": str(ROOT),
         "HOME": str(app.home.parent), "PATH": "/usr/bin:/bin",
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "core", *words],
-        input=stdin.encode(), env=variables | (env or {}), capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
-    return done.stdout + done.stderr
+    done = prepared.run("core", *words, stdin=stdin, env=variables | (env or {}), cwd=app.project)
+    return (done.stdout + done.stderr).encode("utf-8", "surrogateescape")
 
 
 def logins(app: App) -> Iterator[tuple[str, str]]:

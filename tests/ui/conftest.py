@@ -14,6 +14,7 @@ from core.settings import DatabaseConfig
 from core.setup import flow
 from core.state import Status
 from core.ui import cache
+from tests.demo import made
 
 ROOT = Path(__file__).parent.parent.parent
 Open = Callable[[str], AppTest]
@@ -23,6 +24,7 @@ Open = Callable[[str], AppTest]
 def project(home: Path) -> Iterator[Path]:
     """The project folder, with nothing known yet."""
     forget()
+    made.put(home)
     yield Path.cwd()
     forget()
 
