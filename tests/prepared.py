@@ -1,8 +1,8 @@
-"""Python programs that begin with their libraries loaded: what `python -m NAME` starts, a second of work sooner.
+"""Python programs that begin with their modules loaded: what `python -m NAME` starts, a second of work sooner.
 
-One process, which has loaded the libraries and nothing of Tradekeep, forks for every program. Arguments, variables,
-folder, streams, signals and exit code are the program's own. Its command line in the list of processes is not: a test
-that looks there starts Python itself.
+One process, which has loaded the modules and run nothing, forks for every program. Arguments, variables, folder,
+streams, signals and exit code are the program's own. Its command line in the list of processes is not: a test that
+looks there, or at what a program loads, starts Python itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import contextlib
 import gc
 import importlib
 import json
+import logging
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +33,7 @@ LIBRARIES = (
     "pydantic_settings", "rich.console", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.orm",
     "streamlit.web.bootstrap", "streamlit.web.cli", "typer", "uvicorn",
 )  # fmt: skip
+NOT_BEFORE = ("core.api", "core.ui.server")  # they note when the server began, and are the server
 ORDER_BYTES = 128 << 10
 
 
@@ -117,6 +120,12 @@ def _nursery() -> socket.socket:
     return ours
 
 
+def _own() -> Iterator[str]:
+    for module in pkgutil.walk_packages([str(ROOT / "core")], "core."):
+        if not module.name.endswith("__main__") and module.name not in NOT_BEFORE:
+            yield module.name
+
+
 def _fork_on_demand(orders: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Fork for every order; gives it in the new process, and None at the end of them in this one."""
     running: dict[int, int] = {}
@@ -178,8 +187,10 @@ def _become(order: dict[str, Any], files: list[int]) -> None:
 def main() -> None:
     """Load the libraries, then fork for every order."""
     with socket.socket(fileno=int(sys.argv[1])) as orders:
-        for name in LIBRARIES:
+        logging.disable(logging.WARNING)  # Streamlit misses its runtime
+        for name in (*LIBRARIES, *_own()):
             importlib.import_module(name)
+        logging.disable(logging.NOTSET)
         gc.freeze()  # what is not looked at for garbage stays shared with every program
         found = _fork_on_demand(orders)
     if found:
