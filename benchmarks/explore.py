@@ -80,8 +80,11 @@ def _pages(database: Database, bare: psycopg.Connection[Any], way: _Way, n: int)
 def _page(
     database: Database, bare: psycopg.Connection[Any], way: _Way, name: str, share: float | None, n: int
 ) -> Figure:
-    after = None if share is None else position_token(database, "trades", way.sort, way.place(share))
     asked: dict[str, Any] = {"filters": way.filters, "sort": way.sort}
+    after = None
+    if share is not None:  # as people come there: from the page before
+        place = position_token(database, "trades", way.sort, way.place(share))
+        after = page_of_rows(database, "trades", after=place, limit=1, **asked).last
     statements = page_of_rows(database, "trades", after=after, **asked).sql.split(";\n")
 
     def own() -> None:
@@ -97,7 +100,8 @@ def _page(
 
 def _depth(database: Database, n: int) -> list[Figure]:
     sort = (Sort("id"),)
-    deep = position_token(database, "trades", sort, [max(1, rows() - 2 * DEEP_PAGE)])
+    place = position_token(database, "trades", sort, [max(1, rows() - 2 * DEEP_PAGE - 1)])
+    deep = page_of_rows(database, "trades", sort=sort, after=place, limit=1).last
     number = f"{max(1, rows() // DEEP_PAGE - 1):,}"
 
     def page(after: str | None) -> Callable[[], float]:
