@@ -16,7 +16,7 @@ from core.database import Database
 from core.explore import Filter, Sort, page_of_rows, position_token
 
 SAME = "the page's own statement, fetched by psycopg"
-DEEP_PAGE = 100
+DEEP_PAGE, OFTEN = 100, 50
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,12 @@ def _depth(database: Database, n: int) -> list[Figure]:
     number = f"{max(1, rows() // DEEP_PAGE - 1):,}"
 
     def page(after: str | None) -> Callable[[], float]:
-        return timed(lambda: page_of_rows(database, "trades", sort=sort, after=after, limit=DEEP_PAGE))
+        def often() -> None:  # one takes a millisecond, which other work on the machine can double
+            for _ in range(OFTEN):
+                page_of_rows(database, "trades", sort=sort, after=after, limit=DEEP_PAGE)
+
+        return timed(often)
 
     last, first = in_turns(n, page(deep), page(None))
-    return [Figure(f"page {number} of {DEEP_PAGE} rows each", "page 1", last, first, Goal("ratio", 1.2))]
+    name = f"page {number} of {DEEP_PAGE} rows each, {OFTEN} times"
+    return [Figure(name, "page 1, as often", last, first, Goal("ratio", 1.2))]
