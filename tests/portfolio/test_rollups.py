@@ -310,13 +310,15 @@ def roles(cluster: Cluster) -> Provisioned:
     made = provision.provision(cluster.admin, database="rolled")
     owner = Database(made.owner)
     migrate.upgrade(owner)
-    owner.dispose()
+    runtime = Database(made.runtime)
+    bots(runtime)
+    for database in (runtime, owner):
+        database.dispose()
     return made
 
 
 def test_runtime_role_refreshes_and_viewer_reads(roles: Provisioned) -> None:
     runtime, viewer = Database(roles.runtime), Database(roles.viewer, read_only=True)
-    bots(runtime)
     write(runtime, random_trips(100))
     assert refresh.refresh(runtime).rows > 100
     assert refresh.refresh(runtime, full=True).days is None
