@@ -36,6 +36,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from core.errors import TradekeepError
+from core.models.spelled import spelled
 
 NAMING = {
     "pk": "pk_%(table_name)s_%(column_0_N_name)s",
@@ -46,20 +47,11 @@ NAMING = {
 }
 
 
+@spelled("now()", "strftime('%Y-%m-%d %H:%M:%f000', 'now')")
 class Now(FunctionElement[datetime]):
     """The server's clock, on SQLite as UTC text with six decimals, so that it sorts with what `UtcTime` writes."""
 
     inherit_cache = True
-
-
-@compiles(Now)
-def _now(element: Now, compiler: SQLCompiler, **kw: Any) -> str:
-    return "now()"
-
-
-@compiles(Now, "sqlite")
-def _now_sqlite(element: Now, compiler: SQLCompiler, **kw: Any) -> str:
-    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
 class NextId(FunctionElement[int]):

@@ -8,12 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from core.models import TradingRollup, TradingTrade
 from core.models.base import Exact
+from core.models.spelled import spelled
 
 ZERO = Decimal(0)
 
@@ -65,6 +64,7 @@ ADDED = tuple(name for name in NAMES if name not in ("best_pnl", "worst_pnl"))
 COUNTS = ("trips", "valued", "wins", "losses")
 
 
+@spelled("CAST({0} AT TIME ZONE 'UTC' AS date)", "substr({0}, 1, 10)")
 class UtcDay(FunctionElement[Any]):
     """The UTC day of a time."""
 
@@ -72,16 +72,7 @@ class UtcDay(FunctionElement[Any]):
     type = sa.Date()
 
 
-@compiles(UtcDay)
-def _utc_day(element: UtcDay, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"CAST({compiler.process(element.clauses, **kw)} AT TIME ZONE 'UTC' AS date)"
-
-
-@compiles(UtcDay, "sqlite")
-def _utc_day_sqlite(element: UtcDay, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"substr({compiler.process(element.clauses, **kw)}, 1, 10)"
-
-
+@spelled("isfinite({0})", "{0} IS NOT NULL")
 class Finite(FunctionElement[bool]):
     """Whether a time is a moment: PostgreSQL's infinity is no day."""
 
@@ -89,16 +80,7 @@ class Finite(FunctionElement[bool]):
     type = sa.Boolean()
 
 
-@compiles(Finite)
-def _finite(element: Finite, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"isfinite({compiler.process(element.clauses, **kw)})"
-
-
-@compiles(Finite, "sqlite")
-def _finite_sqlite(element: Finite, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"{compiler.process(element.clauses, **kw)} IS NOT NULL"
-
-
+@spelled("extract(epoch FROM {0})", "{0}")
 class Seconds(FunctionElement[Decimal]):
     """The seconds of a sum of intervals, exact; SQLite has no intervals, its sum is one of seconds already."""
 
@@ -106,36 +88,17 @@ class Seconds(FunctionElement[Decimal]):
     type = MONEY
 
 
-@compiles(Seconds)
-def _seconds(element: Seconds, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"extract(epoch FROM {compiler.process(element.clauses, **kw)})"
-
-
-@compiles(Seconds, "sqlite")
-def _seconds_sqlite(element: Seconds, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(element.clauses, **kw)
-
-
+# SQLite's own times end at milliseconds; the rest of the text is the fraction.
+@spelled(
+    "({1} - {0})",
+    "((CAST(strftime('%s', substr({1}, 1, 19)) AS INTEGER) - CAST(strftime('%s', substr({0}, 1, 19)) AS INTEGER))"
+    " + CAST('0' || substr({1}, 20) AS REAL) - CAST('0' || substr({0}, 20) AS REAL))",
+)
 class Between(FunctionElement[Any]):
     """The time from the first of two moments to the second."""
 
     inherit_cache = True
     type = sa.Interval()
-
-
-@compiles(Between)
-def _between(element: Between, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"({second} - {first})"
-
-
-@compiles(Between, "sqlite")
-def _between_sqlite(element: Between, compiler: SQLCompiler, **kw: Any) -> str:
-    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    whole = f"(CAST(strftime('%s', substr({second}, 1, 19)) AS INTEGER)"
-    whole += f" - CAST(strftime('%s', substr({first}, 1, 19)) AS INTEGER))"
-    # SQLite's own times end at milliseconds; the rest of the text is the fraction.
-    return f"({whole} + CAST('0' || substr({second}, 20) AS REAL) - CAST('0' || substr({first}, 20) AS REAL))"
 
 
 def raw() -> dict[str, sa.ColumnElement[Any]]:

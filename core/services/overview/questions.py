@@ -8,11 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from core.models import Alert, Portfolio, Position, Trade, TradingBot, TradingTrade
+from core.models.spelled import spelled
 
 EQUITY_DAYS, POINTS = 30, 60
 PNL_DAYS = 14
@@ -105,6 +104,12 @@ class TradeRow:
     pnl: Decimal | None
 
 
+# date_part gives a double; extract a numeric, which makes a hundred thousand rows four times as slow. On SQLite whole
+# seconds only: it rounds to milliseconds, which may be the next day.
+@spelled(
+    "floor(date_part('epoch', {0}) / {1})::bigint",
+    "CAST(strftime('%s', substr({0}, 1, 19)) AS INTEGER) / {1}",
+)
 class Bucket(FunctionElement[int]):
     """The number of whole stretches of `seconds` between 1970 and a time."""
 
@@ -113,20 +118,6 @@ class Bucket(FunctionElement[int]):
 
     def __init__(self, column: Any, seconds: int) -> None:
         super().__init__(column, sa.literal_column(str(int(seconds))))
-
-
-@compiles(Bucket)
-def _bucket(element: Bucket, compiler: SQLCompiler, **kw: Any) -> str:
-    column, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
-    # date_part gives a double; extract a numeric, which makes a hundred thousand rows four times as slow.
-    return f"floor(date_part('epoch', {column}) / {seconds})::bigint"
-
-
-@compiles(Bucket, "sqlite")
-def _bucket_sqlite(element: Bucket, compiler: SQLCompiler, **kw: Any) -> str:
-    column, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
-    # Whole seconds only: SQLite rounds to milliseconds, which may be the next day.
-    return f"CAST(strftime('%s', substr({column}, 1, 19)) AS INTEGER) / {seconds}"
 
 
 def figures(connection: sa.Connection, *, now: datetime | None = None) -> Figures:
