@@ -62,14 +62,10 @@ WAYS = (
 @benchmark(n=60)
 def explore(n: int) -> list[Figure]:
     """Pages of 500 rows of a big table, first, middle and last, any indexed sort; and page 100,000 beside page 1."""
-    with big_trades() as cluster:
-        database = Database(cluster.admin)
-        try:
-            with cluster.connect() as bare:
-                found = [figure for way in WAYS for figure in _pages(database, bare, way, n)]
-            return [*found, *_depth(database, n)]
-        finally:
-            database.dispose()
+    with big_trades() as cluster, Database(cluster.admin) as database:
+        with cluster.connect() as bare:
+            found = [figure for way in WAYS for figure in _pages(database, bare, way, n)]
+        return [*found, *_depth(database, n)]
 
 
 def _pages(database: Database, bare: psycopg.Connection[Any], way: _Way, n: int) -> list[Figure]:
@@ -81,10 +77,7 @@ def _page(
     database: Database, bare: psycopg.Connection[Any], way: _Way, name: str, share: float | None, n: int
 ) -> Figure:
     asked: dict[str, Any] = {"filters": way.filters, "sort": way.sort}
-    after = None
-    if share is not None:  # as people come there: from the page before
-        place = position_token(database, "trades", way.sort, way.place(share))
-        after = page_of_rows(database, "trades", after=place, limit=1, **asked).last
+    after = None if share is None else _reached(database, way.place(share), **asked)
     statements = page_of_rows(database, "trades", after=after, **asked).sql.split(";\n")
 
     def own() -> None:
@@ -98,10 +91,15 @@ def _page(
     return Figure(name, SAME, ours, same, Goal("ratio", 2.0))
 
 
+def _reached(database: Database, place: Sequence[Any], *, sort: tuple[Sort, ...], **asked: Any) -> str | None:
+    """The token with which people come to a place in the table: from the page before."""
+    token = position_token(database, "trades", sort, place)
+    return page_of_rows(database, "trades", sort=sort, after=token, limit=1, **asked).last
+
+
 def _depth(database: Database, n: int) -> list[Figure]:
     sort = (Sort("id"),)
-    place = position_token(database, "trades", sort, [max(1, rows() - 2 * DEEP_PAGE - 1)])
-    deep = page_of_rows(database, "trades", sort=sort, after=place, limit=1).last
+    deep = _reached(database, [max(1, rows() - 2 * DEEP_PAGE - 1)], sort=sort)
     number = f"{max(1, rows() // DEEP_PAGE - 1):,}"
 
     def page(after: str | None) -> Callable[[], float]:

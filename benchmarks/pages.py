@@ -71,12 +71,10 @@ def _prepare(folder: Path, cluster: Cluster) -> None:
     wizard.set_up(settings_of(folder), journey(), admin=cluster.admin)
     owner = settings_of(folder).owner
     assert owner is not None
-    database = Database(owner)
-    with database.connect(statement_timeout_s=None) as connection:
+    with Database(owner) as database, database.connect(statement_timeout_s=None) as connection:
         for table, rows in demo.rows(datetime.now(UTC)):
             if table.name not in NOT_SHOWN:
                 connection.execute(table.insert(), rows)
-    database.dispose()
 
 
 def _figures(name: str, n: int, window: Window, floor: Window, strict: Window) -> list[Figure]:

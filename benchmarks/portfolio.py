@@ -41,8 +41,8 @@ BARE_FLOOR = "the bare sum of net profit by day over the round trips, fetched by
 @benchmark(n=5)
 def portfolio(n: int) -> list[Figure]:
     """Equity, daily P&L and figures of a portfolio of many closed round trips."""
-    with _traded() as (cluster, connection):
-        database = Database(cluster.admin, limits=Limits(statement_timeout_s=None))
+    limits = Limits(statement_timeout_s=None)
+    with _traded() as (cluster, connection), Database(cluster.admin, limits=limits) as database:
         raw, bare = Rollups("unbuilt"), timed(lambda: connection.execute(BARE).fetchall())
 
         def daily(given: Rollups | None = None) -> dict[Any, Any]:
@@ -79,7 +79,6 @@ def portfolio(n: int) -> list[Figure]:
         found.append(Figure("building all rollups", BARE_FLOOR, [built_ms], [bare()]))
         own, floor = in_turns(n, _changed(connection, database), bare)
         found.append(Figure("refreshing after a change of the newest day", BARE_FLOOR, own, floor))
-        database.dispose()
         return found
 
 

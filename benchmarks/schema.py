@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from benchmarks import benchmark
 from benchmarks.figures import Figure, in_turns
 from benchmarks.servers import connected
 from core.database import Database, Databases
+from core.models import Base
 from core.schema import migrate as migrations
 from core.settings import DatabaseConfig
 from core.setup import provision
@@ -23,6 +22,7 @@ from tests.servers import Cluster, new_database
 
 MIGRATE_FLOOR = "the same SQL as one text in one transaction of psycopg, connecting included"
 VERIFY_FLOOR = "the same statements with psycopg, a connection and a transaction for each role"
+TABLES = len(Base.metadata.tables)
 RESTART = "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) FROM pg_sequences"
 
 
@@ -30,17 +30,14 @@ RESTART = "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, st
 def migrate(n: int) -> list[Figure]:
     """Creating the tables of an empty database, `core.schema.migrate.upgrade`; a server without fsync."""
     with Cluster() as cluster:
-        with new_database(cluster) as name:
-            database = Database(cluster.config(name))
+        with new_database(cluster) as name, Database(cluster.config(name)) as database:
             text = migrations.sql(database)
-            database.dispose()
 
         def upgrade() -> float:
             with new_database(cluster) as name:
                 begin = time.perf_counter()
-                database = Database(cluster.config(name))
-                made = migrations.upgrade(database)
-                database.dispose()
+                with Database(cluster.config(name)) as database:
+                    made = migrations.upgrade(database)
                 assert made.tables_created
                 return (time.perf_counter() - begin) * 1000
 
@@ -52,7 +49,7 @@ def migrate(n: int) -> list[Figure]:
                 return (time.perf_counter() - begin) * 1000
 
         own, floor = in_turns(n, upgrade, bare)
-        return [Figure("create 34 tables", MIGRATE_FLOOR, own, floor)]
+        return [Figure(f"create {TABLES} tables", MIGRATE_FLOOR, own, floor)]
 
 
 @benchmark(n=10)
@@ -60,9 +57,8 @@ def verify(n: int) -> list[Figure]:
     """Verifying a migrated database, `core.setup.verify`: a row written, read and rolled back in every table."""
     with Cluster() as cluster:
         made = provision.provision(cluster.admin, database="trading")
-        owner = Database(made.owner)
-        migrations.upgrade(owner)
-        owner.dispose()
+        with Database(made.owner) as owner:
+            migrations.upgrade(owner)
 
         def ours() -> float:
             begin = time.perf_counter()
@@ -85,18 +81,13 @@ def verify(n: int) -> list[Figure]:
             return (time.perf_counter() - begin) * 1000
 
         own, floor = in_turns(n, ours, bare)
-        return [Figure("verify 34 tables", f"{VERIFY_FLOOR} ({len(steps)} steps)", own, floor)]
+        return [Figure(f"verify {TABLES} tables", f"{VERIFY_FLOOR} ({len(steps)} steps)", own, floor)]
 
 
-@contextmanager
-def _databases(made: provision.Provisioned) -> Iterator[Databases]:
-    databases = Databases(
+def _databases(made: provision.Provisioned) -> Databases:
+    return Databases(
         reader=Database(made.viewer, read_only=True), writer=Database(made.runtime), owner=Database(made.owner)
     )
-    try:
-        yield databases
-    finally:
-        databases.dispose()
 
 
 @dataclass(frozen=True)

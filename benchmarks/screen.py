@@ -77,14 +77,13 @@ def screen(n: int) -> list[Figure]:
 
 def _bare(folder: Path, cluster: Cluster) -> Path:
     """The floor's script, with some pages of what the Explorer shows."""
-    database = Database(cluster.admin)
-    of = described(database, "trades")
-    columns, pages, after = shown_of(of, (), 40), [], None
-    for _ in range(PAGES):
-        page = page_of_rows(database, "trades", columns=needed(columns, of), sort=usual_order(of), after=after)
-        pages.append(frame.texts(page, columns, UTC))
-        after = page.last
-    database.dispose()
+    with Database(cluster.admin) as database:
+        of = described(database, "trades")
+        columns, pages, after = shown_of(of, (), 40), [], None
+        for _ in range(PAGES):
+            page = page_of_rows(database, "trades", columns=needed(columns, of), sort=usual_order(of), after=after)
+            pages.append(frame.texts(page, columns, UTC))
+            after = page.last
     (folder / "pages.json").write_text(json.dumps(pages), "utf-8")
     script = folder / "bare.py"
     script.write_text(BARE, "utf-8")

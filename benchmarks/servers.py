@@ -33,11 +33,8 @@ INDEXES = """
 
 def make_tables(config: DatabaseConfig) -> None:
     """Make all tables in an empty database."""
-    database = Database(config)
-    try:
+    with Database(config) as database:
         migrate.upgrade(database)
-    finally:
-        database.dispose()
 
 
 @contextmanager

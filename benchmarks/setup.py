@@ -23,7 +23,7 @@ GOAL = Goal("seconds", 10)
 
 @benchmark(n=3)
 def setup(n: int) -> list[Figure]:
-    """The first full setup on the bundled server: server, roles, files, 34 tables, verification; on the disk."""
+    """The first full setup on the bundled server: server, roles, files, all tables, verification; on the disk."""
     account = programs.account_for_server()
     programs.server_folder(account)  # copies the programs, once a machine, where the account cannot read ours
     command, function, tools = in_turns(

@@ -36,31 +36,31 @@ def _psql(cluster: Cluster, command: str) -> None:
 def imports(n: int) -> list[Figure]:
     """A million trades of a CSV into an empty table with its indexes, `core.explore.import_rows`."""
     with server_with_tables(CONF) as cluster:
-        database, number = Database(cluster.admin), min(MOST, rows())
+        number = min(MOST, rows())
         file = free_folder("csv-") / "trades.csv"
         with file.open("wb") as out:
             out.write(",".join(COLUMNS).encode() + b"\n")
             out.writelines(trades(number))
+        with Database(cluster.admin) as database:
 
-        def emptied() -> None:
-            cluster.sql("TRUNCATE trades, webui_audit_logs", "CHECKPOINT")
+            def emptied() -> None:
+                cluster.sql("TRUNCATE trades, webui_audit_logs", "CHECKPOINT")
 
-        def ours(*, upsert: bool) -> Callable[[], float]:
-            def run() -> float:
+            def ours(*, upsert: bool) -> Callable[[], float]:
+                def run() -> float:
+                    emptied()
+                    taken = timed(lambda: import_rows(database, "trades", file, upsert=upsert))()
+                    assert cluster.sql("SELECT count(*) FROM trades") == [(number,)]
+                    return taken
+
+                return run
+
+            def bare() -> float:
                 emptied()
-                taken = timed(lambda: import_rows(database, "trades", file, upsert=upsert))()
-                assert cluster.sql("SELECT count(*) FROM trades") == [(number,)]
-                return taken
+                return timed(lambda: _psql(cluster, f"\\copy trades ({', '.join(COLUMNS)}) FROM '{file}' CSV HEADER"))()
 
-            return run
-
-        def bare() -> float:
-            emptied()
-            return timed(lambda: _psql(cluster, f"\\copy trades ({', '.join(COLUMNS)}) FROM '{file}' CSV HEADER"))()
-
-        append, upsert, floor = in_turns(n, ours(upsert=False), ours(upsert=True), bare)
-        again = [timed(lambda: import_rows(database, "trades", file))() for _ in range(n)]
-        database.dispose()
+            append, upsert, floor = in_turns(n, ours(upsert=False), ours(upsert=True), bare)
+            again = [timed(lambda: import_rows(database, "trades", file))() for _ in range(n)]
         return [
             Figure("plain append", IN_FLOOR, append, floor, Goal("ratio", 1 / 0.9)),
             Figure("with validation and upsert", IN_FLOOR, upsert, floor, Goal("ratio", 1 / 0.5)),
@@ -73,24 +73,23 @@ def exports(n: int) -> list[Figure]:
     """A million trades into a file as CSV, Parquet and JSON lines, `core.explore.export_rows`."""
     number = min(MOST, rows())
     with big_trades(number, CONF) as cluster:
-        database = Database(cluster.admin)
-        folder = free_folder("out-")
+        with Database(cluster.admin) as database:
+            folder = free_folder("out-")
 
-        def ours(format: Literal["csv", "parquet", "jsonl"]) -> Callable[[], float]:
-            def run() -> None:
-                with (folder / f"own.{format}").open("wb") as out:
-                    assert export_rows(database, "trades", format=format, out=out) == number
+            def ours(format: Literal["csv", "parquet", "jsonl"]) -> Callable[[], float]:
+                def run() -> None:
+                    with (folder / f"own.{format}").open("wb") as out:
+                        assert export_rows(database, "trades", format=format, out=out) == number
 
-            return timed(run)
+                return timed(run)
 
-        select = _same_expressions(cluster)
+            select = _same_expressions(cluster)
 
-        def bare() -> None:
-            _psql(cluster, f"\\copy ({select}) TO '{folder / 'bare.csv'}' CSV HEADER")
+            def bare() -> None:
+                _psql(cluster, f"\\copy ({select}) TO '{folder / 'bare.csv'}' CSV HEADER")
 
-        csv, parquet, jsonl, floor = in_turns(n, ours("csv"), ours("parquet"), ours("jsonl"), timed(bare))
-        assert (folder / "own.csv").read_bytes() == (folder / "bare.csv").read_bytes()
-        database.dispose()
+            csv, parquet, jsonl, floor = in_turns(n, ours("csv"), ours("parquet"), ours("jsonl"), timed(bare))
+            assert (folder / "own.csv").read_bytes() == (folder / "bare.csv").read_bytes()
         return [
             Figure("CSV", OUT_FLOOR, csv, floor, Goal("ratio", 1.0)),
             Figure("Parquet", OUT_FLOOR, parquet, floor, Goal("ratio", 1.8)),
@@ -130,13 +129,12 @@ def memory(config: DatabaseConfig, what: str, file: Path) -> float:
 
 
 def _measured(answer: Any, config: DatabaseConfig, what: str, file: Path) -> None:
-    database = Database(config)
-    _transferred(database, what, file, small=True)  # what is loaded once is no part of it
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    begin = _peak_mb()
-    _transferred(database, what, file)
-    answer.send(_peak_mb() - begin)
-    database.dispose()
+    with Database(config) as database:
+        _transferred(database, what, file, small=True)  # what is loaded once is no part of it
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        begin = _peak_mb()
+        _transferred(database, what, file)
+        answer.send(_peak_mb() - begin)
 
 
 def _transferred(database: Database, what: str, file: Path, *, small: bool = False) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -147,7 +147,16 @@ def pin_schema(engine: sa.Engine) -> None:
 
 
 class Database(Base):
-    """One database through one role: a lazily made engine, transactions, and what the server can do."""
+    """One database through one role: a lazily made engine, transactions, and what the server can do.
+
+    As a context manager it closes its connections at the end.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dispose()
 
     @cached_property
     def engine(self) -> sa.Engine:

@@ -116,17 +116,14 @@ def write(file: Path, tables: Iterable[tuple[sa.Table, list[dict[str, Any]]]]) -
     from core.portfolio import refresh
     from core.schema import migrate  # Alembic takes a while to import, and only this needs it
 
-    made = Database(_config(file))
-    moments: dict[Any, Any] = {}
-    try:
+    with Database(_config(file)) as made:
+        moments: dict[Any, Any] = {}
         with made.connect() as connection:
             Base.metadata.create_all(connection)
             for table, found in tables:
                 _insert(connection, table, found, moments)
         refresh.refresh(made)
         migrate.stamp(made, "head")
-    finally:
-        made.dispose()
 
 
 def _insert(connection: sa.Connection, table: sa.Table, found: list[dict[str, Any]], moments: dict[Any, Any]) -> None:
@@ -161,13 +158,10 @@ def _tidy(current: Path) -> None:
 def _beat(file: Path) -> None:
     """Let the running bots say that they are alive, and the healthy systems that they are well."""
     now = datetime.now(UTC)
-    writer = Database(_config(file))
     try:
-        with writer.connect() as connection:
+        with Database(_config(file)) as writer, writer.connect() as connection:
             connection.execute(sa.update(TradingBot).where(TradingBot.status == "running").values(last_heartbeat=now))
             healthy = sa.update(SystemHealth).where(SystemHealth.status == "HEALTHY")
             connection.execute(healthy.values(last_success=now, checked_at=now))
     except TradekeepError as error:  # another process is writing the same: its beat serves as well
         logger.info("the demo's heartbeat was not written: %s", error.message)
-    finally:
-        writer.dispose()

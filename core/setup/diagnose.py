@@ -303,12 +303,9 @@ def _check_ports(config: DatabaseConfig) -> None:
 
 
 def _sqlite(config: DatabaseConfig) -> ConnectionResult:
-    database = Database(config, read_only=True)
-    try:
+    with Database(config, read_only=True) as database:
         ms = round(database.ping(), 3)
         version = f"SQLite {database.capabilities.version}"
-    finally:
-        database.dispose()
     steps = [Step(name=name, message="not for SQLite") for name in STEPS[:4]]
     steps += [Step(name="database", ok=True, ms=ms, message=duration(ms / 1000)), Step(name="privileges")]
     steps += [Step(name="version", ok=True, message=version)]

@@ -192,14 +192,11 @@ def adopt(login: DatabaseConfig) -> Provisioned:
     schema.unmanaged where tables with our names match no revision: they are somebody else's.
     """
     name = login.database or login.user
-    database = Database(login)
-    try:
+    with Database(login) as database:
         own = database.backend == "postgresql" and name in SYSTEM_DATABASES
         if own and database.capabilities.superuser:
             raise TradekeepError("config.database_name", f"{name} is one of PostgreSQL's own databases.", database=name)
         found = migrate.status(database)
-    finally:
-        database.dispose()
     if found.unmanaged and not found.matching:
         raise TradekeepError("schema.unmanaged", database=login.database)
     return Provisioned(login, login, login, kept=[f"login {login.user}"])
@@ -380,11 +377,8 @@ def _rights_on_tables(made: Provisioned) -> None:
     Not while somebody migrates: two sessions that grant on one table at once fail.
     """
     runtime, viewer = made.runtime.user, made.viewer.user
-    owner = Database(made.owner)
-    try:
+    with Database(made.owner) as owner:
         alone_in_schema.run(owner, lambda connection: grants.again(connection, runtime=runtime, viewer=viewer))
-    finally:
-        owner.dispose()
 
 
 def _close_elsewhere(connection: Connection, database: str) -> None:

@@ -67,12 +67,9 @@ class _Question:
 @drill
 def fuzz_explorer(n: int = 20_000) -> dict[str, Any]:
     """n questions with hostile values, names and searches: none adds a statement, writes, or fails unexplained."""
-    with _counting() as cluster, cluster.connect() as admin:
-        database = Database(cluster.admin, read_only=False, limits=Limits(statement_timeout_s=5))
-        try:
-            return _fuzzed(n, database, admin)
-        finally:
-            database.dispose()
+    limits = Limits(statement_timeout_s=5)
+    with _counting() as cluster, cluster.connect() as admin, Database(cluster.admin, limits=limits) as database:
+        return _fuzzed(n, database, admin)
 
 
 @contextmanager
@@ -250,11 +247,8 @@ def runaway_view(n: int = 10) -> dict[str, Any]:
             "CREATE VIEW endless AS SELECT count(*) AS n FROM victim a, victim b, victim c",
             "ANALYZE",
         )
-        database = Database(cluster.admin, limits=Limits(statement_timeout_s=1.0))
-        try:
+        with Database(cluster.admin, limits=Limits(statement_timeout_s=1.0)) as database:
             return _beside(n, database, cluster)
-        finally:
-            database.dispose()
 
 
 def _beside(n: int, database: Database, cluster: Cluster) -> dict[str, Any]:

@@ -44,12 +44,11 @@ def freqtrade_databases(n: int = 400, cluster: Cluster | None = None) -> dict[st
             for url, source in urls.items():
                 said = _made(python, url, n, Path(folder))
                 for target in targets:
-                    db = Database(target)
-                    migrate.upgrade(db)
-                    name = f"{url.partition(':')[0]}"
-                    problems += _checked(import_bot(db, source, name=name), said, name, first=True)
-                    problems += _checked(import_bot(db, source, name=name), said, name, first=False)
-                    db.dispose()
+                    with Database(target) as db:
+                        migrate.upgrade(db)
+                        name = f"{url.partition(':')[0]}"
+                        problems += _checked(import_bot(db, source, name=name), said, name, first=True)
+                        problems += _checked(import_bot(db, source, name=name), said, name, first=False)
     return {"ok": not problems, "n": n, "problems": problems[:20], "freqtrade_says": said}
 
 

@@ -41,8 +41,7 @@ def import_kill(n: int = 36, cluster: Cluster | None = None) -> dict[str, Any]:
     begin = time.monotonic()
     file = free_folder("import-") / "trades.csv"
     _write(file)
-    with server(cluster) as running, new_database(running) as name:
-        db = Database(running.config(name))
+    with server(cluster) as running, new_database(running) as name, Database(running.config(name)) as db:
         migrate.upgrade(db)
         for number in range(n):
             way, share = WAYS[number % 3], SHARES[number // 3 % 3]
@@ -61,7 +60,6 @@ def import_kill(n: int = 36, cluster: Cluster | None = None) -> dict[str, Any]:
             if _count(running, name) != ROWS or again != (ROWS - there, there):
                 problems.append(f"{where}: {there} rows, then new and skipped {again}, {_count(running, name)} in all")
             problems += [f"{where}: {line}" for line in _copies(running, name)]
-        db.dispose()
     return {
         "ok": not problems,
         "n": n,

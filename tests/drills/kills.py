@@ -132,23 +132,16 @@ def kill_migration(n: int = 200, cluster: Cluster | None = None) -> dict[str, An
         tally.expect_done(project.run(set_up(cluster, "schema")), "before")
 
         def upgraded() -> bool:
-            databases = Databases.from_settings(load_settings())
-            try:
+            with Databases.from_settings(load_settings()) as databases:
                 return wizard.create_tables(databases).success
-            finally:
-                databases.dispose()
 
         def checked() -> bool:
-            databases = Databases.from_settings(load_settings())
-            try:
+            with Databases.from_settings(load_settings()) as databases:
                 return upgraded() and verify.passed(verify.verify(databases))
-            finally:
-                databases.dispose()
 
         def emptied() -> None:
-            db = Database(load_settings().owner or cluster.admin)
-            migrate.downgrade(db, "base")
-            db.dispose()
+            with Database(load_settings().owner or cluster.admin) as db:
+                migrate.downgrade(db, "base")
 
         def once() -> Ended:
             ended = project.run(upgraded)

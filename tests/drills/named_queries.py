@@ -18,12 +18,11 @@ def named_queries(n: int = BIG) -> dict[str, Any]:
     begin = time.monotonic()
     with Cluster() as cluster:
         cluster.sql("CREATE DATABASE big")
-        database = Database(cluster.config("big"))
-        migrate.upgrade(database)
-        fill(database, n)
-        asked = [name for name, (_query, tables) in NAMED.items() if tables]
-        problems = [problem for name in asked if (problem := without_index(database, name))]
-        database.dispose()
+        with Database(cluster.config("big")) as database:
+            migrate.upgrade(database)
+            fill(database, n)
+            asked = [name for name, (_query, tables) in NAMED.items() if tables]
+            problems = [problem for name in asked if (problem := without_index(database, name))]
     return {
         "ok": not problems, "n": n, "queries": len(asked), "problems": problems,
         "seconds": round(time.monotonic() - begin, 1),

@@ -73,21 +73,17 @@ def store(source: Path | str | BinaryIO | DatabaseConfig) -> Iterator[Store]:
 
 @contextmanager
 def _postgresql(config: DatabaseConfig) -> Iterator[Store]:
-    database = Database(config, read_only=True)
-    try:
-        with database.connect(statement_timeout_s=None) as connection:
-            columns: dict[str, dict[str, str]] = {}
-            for table, column, type in connection.exec_driver_sql(
-                "SELECT table_name, column_name, data_type FROM information_schema.columns"
-                " WHERE table_schema = 'public' ORDER BY table_name, ordinal_position"
-            ):
-                columns.setdefault(table, {})[column] = type
+    with Database(config, read_only=True) as database, database.connect(statement_timeout_s=None) as connection:
+        columns: dict[str, dict[str, str]] = {}
+        for table, column, type in connection.exec_driver_sql(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns"
+            " WHERE table_schema = 'public' ORDER BY table_name, ordinal_position"
+        ):
+            columns.setdefault(table, {})[column] = type
 
-            def ask(sql: str) -> Iterator[tuple[Any, ...]]:
-                result = connection.exec_driver_sql(sql.replace("%", "%%"))
-                while rows := result.fetchmany(FETCHED):
-                    yield from (tuple(row) for row in rows)
+        def ask(sql: str) -> Iterator[tuple[Any, ...]]:
+            result = connection.exec_driver_sql(sql.replace("%", "%%"))
+            while rows := result.fetchmany(FETCHED):
+                yield from (tuple(row) for row in rows)
 
-            yield Store(config.database, columns, ask)
-    finally:
-        database.dispose()
+        yield Store(config.database, columns, ask)
