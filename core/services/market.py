@@ -5,36 +5,19 @@ Candles that cannot be written raise. An event that cannot be written is counted
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from core.database import Database
-from core.errors import TradekeepError, classify
 from core.models import AccountState, Candle, EventSeverity, SystemEvent, Timeframe
 from core.repositories import async_unit_of_work, unit_of_work
+from core.services.tally import Counts, Tally
 
 if TYPE_CHECKING:
     from core.database import AsyncDatabase
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EventCounts:
-    """What became of this process's events since it began; throttled: a trace of that coin was just written."""
-
-    recorded: int = 0
-    throttled: int = 0
-    failed: int = 0
-    last_error: TradekeepError | None = None
-
-
-_counts = EventCounts()
-_lock = threading.Lock()
+_tally = Tally("an event")
 
 
 def save_candles(db: Database, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -92,8 +75,8 @@ def record_event(
         with unit_of_work(db) as unit:
             written = unit.events.record(event_type, message, symbol=symbol, severity=severity, payload=payload)
     except Exception as exc:  # noqa: BLE001  # an event is never worth a trade: whatever it is, the caller goes on
-        return _lost(exc, event_type)
-    return _noted(written)
+        return _tally.lost(exc, event_type=event_type)
+    return _tally.noted(written)
 
 
 async def record_event_async(
@@ -110,29 +93,10 @@ async def record_event_async(
         async with async_unit_of_work(db) as unit:
             written = await unit.events.record(event_type, message, symbol=symbol, severity=severity, payload=payload)
     except Exception as exc:  # noqa: BLE001  # as above
-        return _lost(exc, event_type)
-    return _noted(written)
+        return _tally.lost(exc, event_type=event_type)
+    return _tally.noted(written)
 
 
-def event_counts() -> EventCounts:
-    """How many events this process wrote, left out, and lost."""
-    return _counts
-
-
-def _noted(written: bool) -> bool:
-    global _counts
-    with _lock:
-        if written:
-            _counts = replace(_counts, recorded=_counts.recorded + 1)
-        else:
-            _counts = replace(_counts, throttled=_counts.throttled + 1)
-    return written
-
-
-def _lost(exc: Exception, event_type: str) -> bool:
-    global _counts
-    error = classify(exc)
-    logger.warning("an event was lost: %s", error.message, extra={"code": error.error_code, "event_type": event_type})
-    with _lock:
-        _counts = replace(_counts, failed=_counts.failed + 1, last_error=error)
-    return False
+def event_counts() -> Counts:
+    """How many events this process wrote, left out (a trace of that coin was just written), and lost."""
+    return _tally.counts

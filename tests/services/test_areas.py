@@ -88,7 +88,7 @@ def test_an_event_never_breaks_its_caller_and_is_counted(db: Database) -> None:
         written = connection.scalar(sa.select(sa.func.count()).select_from(SystemEvent))
     after = market.event_counts()
     assert after.recorded - before.recorded == written
-    assert after.throttled - before.throttled == 1
+    assert after.left_out - before.left_out == 1
     assert after.failed - before.failed == (2 if db.backend == "postgresql" else 1)
     assert after.last_error is not None
     assert len(trading.open_positions(db)) == 1
@@ -120,5 +120,5 @@ def test_events_are_recorded_from_asyncio(migrated: DatabaseConfig) -> None:
     with ThreadPoolExecutor(1) as pool:  # the browser's driver may keep a loop in this thread
         assert pool.submit(asyncio.run, work()).result() == [True, False, False] + [True] * 8
     after = market.event_counts()
-    assert (after.recorded - before.recorded, after.throttled - before.throttled) == (9, 1)
+    assert (after.recorded - before.recorded, after.left_out - before.left_out) == (9, 1)
     assert after.failed - before.failed == 1
