@@ -82,7 +82,7 @@ def _bare(folder: Path, cluster: Cluster) -> Path:
         columns, pages, after = shown_of(of, (), 40), [], None
         for _ in range(PAGES):
             page = page_of_rows(database, "trades", columns=needed(columns, of), sort=usual_order(of), after=after)
-            pages.append(frame.texts(page, columns, UTC))
+            pages.append(frame.texts([page.named(row) for row in page.rows], columns, UTC))
             after = page.last
     (folder / "pages.json").write_text(json.dumps(pages), "utf-8")
     script = folder / "bare.py"

@@ -21,7 +21,7 @@ TONES = {"good": "green", "bad": "red", "doubt": "orange", "quiet": "gray"}
 def drawn(page: Page, columns: Sequence[Shown], zone: tzinfo, sort: Sequence[Sort]) -> dict[str, Any]:
     """What st.dataframe takes to draw a page: the data, how high they are, and how each column is shown."""
     rows = [page.named(row) for row in page.rows]
-    shown = _texts(rows, columns, zone)
+    shown = texts(rows, columns, zone)
     return {
         "data": _data(shown, rows, columns),
         "hide_index": True,
@@ -31,12 +31,8 @@ def drawn(page: Page, columns: Sequence[Shown], zone: tzinfo, sort: Sequence[Sor
     }
 
 
-def texts(page: Page, columns: Sequence[Shown], zone: tzinfo) -> dict[str, list[str | None]]:
+def texts(rows: Sequence[Row], columns: Sequence[Shown], zone: tzinfo) -> dict[str, list[str | None]]:
     """What the grid shows, column by column, under names of our own."""
-    return _texts([page.named(row) for row in page.rows], columns, zone)
-
-
-def _texts(rows: Sequence[Row], columns: Sequence[Shown], zone: tzinfo) -> dict[str, list[str | None]]:
     return {name_of(number): [one.text(row, zone) for row in rows] for number, one in enumerate(columns)}
 
 

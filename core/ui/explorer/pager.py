@@ -16,6 +16,7 @@ from core.ui.explorer.asked import Found
 from core.ui.explorer.listing import compact
 from core.ui.explorer.place import TURNS, changed, shape_of, zone_name
 from core.ui.page import shown
+from core.ui.turning import turn
 from core.ui.viewer import follow, local_zone
 
 COUNTED, WANTED = "explorer_counted", "explorer_count_wanted"
@@ -48,22 +49,9 @@ def _ways(now: Found, start: int | None) -> None:
     page, first = now.page, now.view.first()
     back = replace(first, before=page.first or "", start=None if start is None else max(1, start - now.limit))
     on = replace(first, after=page.last or "", start=None if start is None else start + len(page.rows))
-    _button("First", "first_page", first, not page.has_previous)
-    _button("Previous", "chevron_left", back, not page.has_previous, "Left")
-    _button("Next", "chevron_right", on, not page.has_next, "Right")
-
-
-def _button(label: str, icon: str, to: View, disabled: bool, shortcut: str | None = None) -> None:
-    st.button(
-        label,
-        key=f"explorer_{label.lower()}",
-        icon=f":material/{icon}:",
-        icon_position="right" if label == "Next" else "left",
-        disabled=disabled,
-        on_click=changed,
-        args=(lambda _: to,),
-        shortcut=shortcut,
-    )
+    turn("explorer", "First", there=page.has_previous, changed=changed, to=lambda _: first)
+    turn("explorer", "Previous", there=page.has_previous, changed=changed, to=lambda _: back)
+    turn("explorer", "Next", there=page.has_next, changed=changed, to=lambda _: on)
 
 
 def start_of(view: View, page: Page) -> int | None:

@@ -18,6 +18,7 @@ from core.portfolio.totals import DAY, midnight
 from core.ui.cards import empty
 from core.ui.explorer import frame
 from core.ui.portfolio.place import changed
+from core.ui.turning import turn
 from core.ui.viewer import local_zone
 
 TABLE, LIMIT = "trading_trades", 50
@@ -51,8 +52,14 @@ def show(db: Database, scope: Scope, view: View) -> None:
             query_params=ExplorerView(TABLE, filters=filters, sort=SORT).params(),
         )  # fmt: skip
         st.space("stretch")
-        _button("Previous", "chevron_left", page.has_previous, before=page.first)
-        _button("Next", "chevron_right", page.has_next, after=page.last)
+        turn(
+            "portfolio",
+            "Previous",
+            there=page.has_previous,
+            changed=changed,
+            to=lambda view: view.first(before=page.first),
+        )
+        turn("portfolio", "Next", there=page.has_next, changed=changed, to=lambda view: view.first(after=page.last))
 
 
 def filters_of(scope: Scope) -> tuple[Filter, ...]:
@@ -74,22 +81,6 @@ def filters_of(scope: Scope) -> tuple[Filter, ...]:
     if scope.until:
         found.append(Filter("exit_time", "<", midnight(scope.until + DAY)))
     return tuple(found)
-
-
-def _button(label: str, icon: str, there: bool, **place: str | None) -> None:
-    def go(view: View) -> View:
-        return view.first(**place)
-
-    st.button(
-        label,
-        key=f"portfolio_{label.lower()}",
-        icon=f":material/{icon}:",
-        icon_position="right" if label == "Next" else "left",
-        disabled=not there,
-        on_click=changed,
-        args=(go,),
-        shortcut="Right" if label == "Next" else "Left",
-    )
 
 
 def _selected(page: Page, key: str) -> None:
