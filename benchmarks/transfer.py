@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import multiprocessing
 import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks import benchmark
 from benchmarks.big import COLUMNS, big_trades, rows, trades
@@ -17,7 +14,6 @@ from benchmarks.servers import server_with_tables
 from core.database import Database
 from core.explore import export_rows, import_rows
 from core.explore.export import FORMULA
-from core.settings import DatabaseConfig
 from tests.servers import Cluster, free_folder
 
 MOST = 1_000_000
@@ -111,45 +107,3 @@ def _same_expressions(cluster: Cluster) -> str:
         else name
         for name, type in found
     ) + " FROM trades"  # fmt: skip
-
-
-def memory(config: DatabaseConfig, what: str, file: Path) -> float:
-    """How many MB more than at its beginning a process of its own needs at most for one export or import.
-
-    what: csv, parquet, jsonl (export to the file), append or upsert (import of the file). Linux only.
-    """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measured, args=(theirs, config, what, file))
-    process.start()
-    theirs.close()
-    found: float = ours.recv()
-    process.join()
-    return found
-
-
-def _measured(answer: Any, config: DatabaseConfig, what: str, file: Path) -> None:
-    with Database(config) as database:
-        _transferred(database, what, file, small=True)  # what is loaded once is no part of it
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        begin = _peak_mb()
-        _transferred(database, what, file)
-        answer.send(_peak_mb() - begin)
-
-
-def _transferred(database: Database, what: str, file: Path, *, small: bool = False) -> None:
-    if what in ("append", "upsert"):
-        source: Any = file
-        if small:
-            with file.open("rb") as beginning:
-                source = io.BytesIO(b"".join(beginning.readline() for _ in range(3)))
-        import_rows(database, "trades", source, upsert=what == "upsert", dry_run=small)
-        return
-    table = "trading_bots" if small else "trades"
-    with file.open("wb") as out:
-        export_rows(database, table, format=what, out=out)  # type: ignore[arg-type]  # one of three
-
-
-def _peak_mb() -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024

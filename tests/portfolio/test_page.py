@@ -27,6 +27,12 @@ Write = Callable[[DatabaseConfig], None]
 When = Callable[..., object]
 
 
+def unbuilt(database: Database) -> None:
+    """The rollups as they are before their first refresh."""
+    with database.connect() as connection:
+        connection.exec_driver_sql("TRUNCATE trading_rollups; INSERT INTO trading_rollup_marks (day) VALUES (NULL)")
+
+
 def words(app: AppTest) -> str:
     """Everything that stands on the page as text, without the marks of markdown."""
     texts = [element.value for element in (*app.title, *app.subheader, *app.markdown, *app.caption)]
@@ -172,8 +178,7 @@ def test_too_many_to_wait_for_are_read_by_a_task(
 ) -> None:
     monkeypatch.setattr(totals, "MANY_ROWS", 50)
     database = Database(connected)
-    with database.connect() as connection:
-        connection.exec_driver_sql("TRUNCATE trading_rollups; INSERT INTO trading_rollup_marks (day) VALUES (NULL)")
+    unbuilt(database)
     monkeypatch.setattr(asked, "may_refresh", lambda: False)  # as with a role that may not write
     cache.clear()
     app = visit("portfolio")
@@ -192,8 +197,7 @@ def test_curves_come_before_the_rollups_are_built(
 ) -> None:
     monkeypatch.setattr(totals, "MANY_ROWS", 50)
     database = Database(connected)
-    with database.connect() as connection:
-        connection.exec_driver_sql("TRUNCATE trading_rollups; INSERT INTO trading_rollup_marks (day) VALUES (NULL)")
+    unbuilt(database)
     cache.clear()
     held = database.connect()
     with held as other:  # the refresh has to wait

@@ -44,7 +44,7 @@ def readable(source: Opened) -> Iterator[sqlite3.Connection]:
             _whole(connection, path, source.name)
             yield connection
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            if _impatient(error):
                 raise refused(f"{source.name} has a view that takes longer than {PATIENCE_S:.0f} s a batch.") from None
             raise refused(f"{source.name} cannot be read as a SQLite database; perhaps it was cut: {error}.") from None
         except OSError as error:
@@ -115,9 +115,14 @@ def count(connection: sqlite3.Connection, table: str) -> int:
             sql = f"SELECT count(*) FROM {identifier(table)}"  # noqa: S608  # quoted name
             return int(connection.execute(sql).fetchone()[0])
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+        if _impatient(error):
             return 0
         raise
+
+
+def _impatient(error: sqlite3.DatabaseError) -> bool:
+    """Whether it was `patience` that ended the statement."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
 
 def columns(connection: sqlite3.Connection, table: str) -> list[str]:
