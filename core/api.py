@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 STARTED = time.monotonic()
 VERSION = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+KEYS = Path(__file__).parent.parent / "static" / "keys.js"
 STOP_WITHIN_S = 3.0
 RETRY_AFTER_S = 5.0
 NOT_KEPT = {"Cache-Control": "no-store"}
@@ -83,6 +84,11 @@ def exported(request: Request) -> Response:
     return FileResponse(found.path, media_type="application/octet-stream", filename=found.name, headers=NOT_KEPT)
 
 
+async def keys(request: Request) -> FileResponse:
+    """The script of the pages' keys; Streamlit's own static files are never served as scripts."""
+    return FileResponse(KEYS, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+
 class Refusal:
     """An endpoint that answers every method with one kind of error."""
 
@@ -118,6 +124,7 @@ ROUTES = [
     *_get("/healthz", healthz),
     *_get("/readyz", readyz),
     *_get("/exports/{token}", exported),
+    *_get("/keys.js", keys),
     # Streamlit answers an unknown path with its page and status 200; a program must see that there is nothing.
     Route("/api", Refusal("data.address")),
     Route("/api/{rest:path}", Refusal("data.address")),

@@ -16,6 +16,7 @@ def scheme() -> str:
 
 
 def dress() -> None:
-    """Draw the logo that suits the viewer's scheme and apply static/style.css."""
+    """Draw the logo that suits the viewer's scheme, apply static/style.css, and listen for the pages' keys."""
     st.logo(STATIC / f"logo-{scheme()}.svg", size="large", icon_image=STATIC / "icon.png")
     st.html(STATIC / "style.css")
+    st.html('<script src="/keys.js"></script>', unsafe_allow_javascript=True)  # nothing but this name

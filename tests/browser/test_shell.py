@@ -75,12 +75,48 @@ def test_links_lead_to_pages_with_the_scheme_the_fonts_and_the_width(
         assert base64.b64decode(drawn.partition("base64,")[2]).decode().strip() == expected.strip()
 
 
+def test_keys_lead_to_the_search_and_say_what_they_do(app: App, window: Callable[..., Visitor]) -> None:
+    visitor = window(app).open("/explorer?table=trades")
+    page, keys = visitor.page, visitor.page.get_by_role("dialog", name="Keys")
+    page.keyboard.press("/")
+    search = page.get_by_label("Search", exact=True)
+    expect(search).to_be_focused()
+    page.keyboard.type("a/?")
+    expect(search).to_have_value("a/?")
+    expect(keys).to_have_count(0)
+    page.get_by_role("heading", name="Explorer").click()
+    page.keyboard.press("?")
+    expect(keys).to_contain_text("Search, or filter")
+    page.keyboard.press("Escape")
+    expect(keys).to_have_count(0)
+    visitor.settle().go("Portfolio")
+    page.keyboard.press("?")
+    page.keyboard.press("?")
+    expect(keys).to_have_count(0)
+    page.keyboard.press("/")
+    expect(page.get_by_label("Kind")).to_be_focused()
+    visitor.go("Setup")
+    page.keyboard.press("/")  # nothing to search in
+    expect(page.locator("input:focus")).to_have_count(0)
+    visitor.assert_clean()
+
+
 def answers(app: App) -> list[str]:
     """One path of every kind: document, deep link, script, own file, Streamlit's and our own routes, none."""
     document = app.request("/")[2].decode()
     script = re.search(r'src="\.(/static/js/[^"]+)"', document)
     assert script
-    return ["/", "/setup", script[1], "/app/static/style.css", "/_stcore/health", "/healthz", "/readyz", "/api/x"]
+    return [
+        "/",
+        "/setup",
+        script[1],
+        "/app/static/style.css",
+        "/keys.js",
+        "/_stcore/health",
+        "/healthz",
+        "/readyz",
+        "/api/x",
+    ]
 
 
 def test_security_headers_are_on_every_answer(app: App) -> None:

@@ -49,7 +49,7 @@ def show(found: Sequence[TableInfo]) -> None:
     if len(found) > MANY:
         wanted = st.text_input(
             "Find a table", key="explorer_find", placeholder="Find a table", label_visibility="collapsed",
-            icon=":material/search:", live=True,
+            icon=":material/search:", type="search", live=True,
         )  # fmt: skip
     listed = [info for info in found if _fits(info, wanted or "")]
     if not listed:
