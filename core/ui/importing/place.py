@@ -13,7 +13,6 @@ from core.ui.cache import cached, clear
 
 rights_of = cached(ttl=10)(rights.tables)
 statements_of = cached(ttl=10)(rights.statements)
-SETUP = "pages/setup.py"
 USUAL = "trades"
 
 
@@ -21,8 +20,6 @@ def allowed() -> Database | None:
     """The database to write to, the owner's connection where there is one; else says why not and gives None."""
     if not state.settings().configured:
         cards.empty("Demo data is read only: rows are imported once a database is set up.", icon=":material/science:")
-        if st.button("Set up a database", key="import_setup", type="primary", icon=":material/build:"):
-            st.switch_page(SETUP)
         return None
     db = state.databases().owner
     found = rights_of(db)
