@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from core.database.capabilities import Capabilities, capabilities
+from core.database.clamped import clamped
 from core.database.connection import (
     DRIVER_ERRORS,
     GRACE_S,
@@ -25,7 +26,7 @@ from core.database.connection import (
     preflight,
     tell,
 )
-from core.database.sqlite import sqlite_engine, writes_nothing
+from core.database.sqlite import bounded, sqlite_engine, writes_nothing
 from core.errors import TradekeepError, classify
 from core.resilience import LOGIN_TYPES, Breaker
 from core.settings import DatabaseConfig
@@ -220,6 +221,8 @@ class Database(Base):
             connection = self.engine.connect()
             driver = connection.connection.driver_connection
             if not isinstance(driver, Connection):
+                clock = bounded(connection)
+                clock.timeout_s, clock.until = timeout_s, until
                 return connection
             if not driver.kept:
                 self.bind(driver, timeout_s, until)
@@ -251,14 +254,31 @@ class Database(Base):
         """question(connection, ...), asked once more, invisibly, after what may pass: a connection cut, a lock.
 
         It can write nothing. Over within one connect and one statement timeout, whatever the server does: no second
-        try after a deadline.
+        try after a deadline. Times that Python cannot hold come as its first or last days.
         """
+
+        def asked(connection: sa.Connection) -> T:
+            return question(connection, *args, **kwargs)
+
+        def within(connection: sa.Connection) -> T:
+            with clamped(connection):
+                return asked(connection)
+
+        try:
+            return self.ask_exactly(asked)
+        except TradekeepError as error:
+            if error.kind != "data.time":
+                raise
+        return self.ask_exactly(within)
+
+    def ask_exactly(self, question: Callable[[sa.Connection], T]) -> T:
+        """As ask, but raises data.time for a time that Python cannot hold."""
         timeout_s = self.limits.statement_timeout_s
         until = None if timeout_s is None else time.monotonic() + self.limits.connect_timeout_s + timeout_s + GRACE_S
 
         def once() -> T:
             with self.connect(until=until, read_only=True) as connection:
-                return question(connection, *args, **kwargs)
+                return question(connection)
 
         try:
             return once()

@@ -17,13 +17,21 @@ CHANGED = frozenset({"schema.missing_table", "schema.missing_column", "schema.mi
 
 
 def ask(db: Database, question: Callable[[sa.Connection], T], **options: Any) -> T:
-    """question(connection) in a transaction that can write nothing; once more if the relation was not as thought."""
+    """question(connection) in a transaction that leaves nothing; once more if the relation was not as thought.
+
+    It is rolled back: a view's functions may have set another role for the pooled connection, or told listeners.
+    """
+
+    def undone(connection: sa.Connection) -> T:
+        found = question(connection)
+        connection.rollback()
+        return found
 
     def once() -> T:
         if not options:
-            return db.ask(question)
+            return db.ask_exactly(undone)
         with db.connect(read_only=True, **options) as connection:
-            return question(connection)
+            return undone(connection)
 
     try:
         return once()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from core.database import AsyncDatabase, Database
+from core.database import AsyncDatabase, Database, Limits
+from core.database.clamped import EARLIEST, LATEST
 from core.errors import TradekeepError
+from core.explore import page_of_rows
 from core.settings import DatabaseConfig, parse_connection
 from tests.core.test_database import in_a_loop, one
 from tests.servers import Cluster
@@ -82,3 +85,52 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     assert time.monotonic() - begin < 10
     assert caught.value.kind == "network.unresolved"
     assert looked_up
+
+
+OUTSIDE = """
+    SELECT timestamptz 'infinity', timestamptz '-infinity', timestamptz '57869-01-02', timestamp '0044-03-15 BC',
+    date 'infinity', date '12024-01-01', timestamptz '9999-12-31 23:59:59+00', timestamptz '2026-01-02 03:04:05+00'
+"""
+
+
+def test_times_that_python_cannot_hold_come_as_its_ends(pg_database: DatabaseConfig) -> None:
+    with Database(pg_database) as database:
+        found = database.ask(lambda connection: tuple(connection.exec_driver_sql(OUTSIDE).one()))
+        assert found == (
+            LATEST, EARLIEST, LATEST, EARLIEST.replace(tzinfo=None), LATEST.date(), LATEST.date(), LATEST,
+            datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        )  # fmt: skip
+        with pytest.raises(TradekeepError) as caught:
+            database.ask_exactly(lambda connection: connection.exec_driver_sql(OUTSIDE).one())
+        assert caught.value.kind == "data.time"
+        with pytest.raises(TradekeepError), database.connect() as connection:  # the pooled connection is as it was
+            connection.exec_driver_sql(OUTSIDE).one()
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def test_a_statement_of_sqlite_ends_at_its_time_out(tmp_path: Path) -> None:
+    config = DatabaseConfig(backend="sqlite", database=str(tmp_path / "trading.sqlite"))
+    with Database(config, limits=Limits(statement_timeout_s=0.2)) as database:
+        for _ in range(2):
+            begin = time.monotonic()
+            with pytest.raises(TradekeepError) as caught:
+                database.ask(lambda connection: connection.exec_driver_sql(ENDLESS).one())
+            assert (caught.value.kind, time.monotonic() - begin < 5) == ("transient.statement_timeout", True)
+        with database.connect() as connection:
+            for _ in range(3):  # each statement has its own time
+                time.sleep(0.1)
+                assert one(connection) == 1
+        ends = ENDLESS.replace("FROM n)", "FROM n WHERE i < 3000000)")
+        with database.connect(statement_timeout_s=None) as connection:
+            assert connection.exec_driver_sql(ends).scalar_one() == 3000000
+
+
+def test_what_the_explorer_asked_leaves_no_trace_in_the_pool(cluster: Cluster, pg_database: DatabaseConfig) -> None:
+    sets = "CREATE VIEW evil AS SELECT set_config('role', 'pg_monitor', false) AS role"
+    cluster.sql(sets, database=pg_database.database)
+    with Database(pg_database) as database:
+        assert page_of_rows(database, "evil").rows == [("pg_monitor",)]
+        with database.connect() as connection:
+            assert connection.exec_driver_sql("SELECT current_user").scalar_one() == pg_database.user
