@@ -42,9 +42,11 @@ def show_course(found, view, scope, capital, whole):
     """The sentence, the curves and the figures of the range; whole: every sum was made, not only net profits."""
     st.markdown(f"#### {ui.text(portfolio.equity.sentence(found, scope.currency, view))}")
     if found.sums.trips:
-        portfolio.equity.show(found, scope.currency, capital)
+        portfolio.equity.show(found, scope, capital)
         made = [one for one in figures.figures(found, scope.currency) if whole or one.name in figures.OF_DAYS]
         portfolio.equity.show_figures(made, scope.currency)
+    elif view.dated or view.range != "all":
+        st.button("Show all days", icon=":material/date_range:", on_click=portfolio.changed, args=(address.all_days,))
 
 
 db = ui.page("Portfolio", "How am I doing, really? Closed round trips of the bots, in one currency at a time.")
@@ -53,7 +55,11 @@ with ui.guard():
     standing = asked.rollups_of(db)
     choices = asked.bots_of(db) if standing.slow else asked.choices_of(db)
     if not choices.groups:
-        ui.empty("No round trips yet. What bots close in the table trading_trades is summed up here.")
+        ui.empty(
+            "No round trips yet. What bots close in the table trading_trades is summed up here; single fills in trades "
+            "are not. Import a bot's database, or a file of round trips with their entry and exit."
+        )
+        st.page_link("pages/import.py", label="Import round trips", icon=":material/upload_file:")
         st.stop()
     view = portfolio.arrive()
     scope = address.scope_of(view, choices, today)

@@ -147,4 +147,5 @@ def _mark(connection: sa.Connection, tables: list[tuple[sa.Table, list[Row]]], b
         candles=candles,
         columns=columns,
         positions=demo_data.digests(connection, columns),
+        settings=sorted(row["key"] for row in by_name["telegram_settings"]),
     )

@@ -5,7 +5,11 @@ changes or deletes a closed round trip, in the writer's own transaction. A marke
 themselves; a refresh computes marked days anew and takes their marks away. So rows that come late, old rows that
 change, deletions and bulk loads are all seen, without a clock to trust. A writer never waits: it inserts a mark, or
 holds one that is there with FOR KEY SHARE SKIP LOCKED; a refresh takes only marks that nobody holds, and reads the
-trades after that, so that whatever a mark stood for has been committed.
+trades after that, so that whatever a mark stood for has been committed. A writer whose snapshot is older than its
+statement (REPEATABLE READ, SERIALIZABLE) always inserts: a mark that it sees may have been taken since.
+
+Exits before FIRST_DAY or after LAST_DAY are errors in the data (a zero time, "never"): they are in no sum and mark no
+day, and the page says how many there are. The days between can be drawn one by one.
 """
 
 from __future__ import annotations
@@ -77,7 +81,9 @@ class TradingRollupMark(Base):
     __table_args__ = (index("day"),)
 
 
-TRIGGERS = ("trading_rollups_insert", "trading_rollups_update", "trading_rollups_delete", "trading_rollups_truncate")
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+_ROWS = ("trading_rollups_insert", "trading_rollups_update", "trading_rollups_delete")
+TRIGGERS = {"postgresql": (*_ROWS, "trading_rollups_truncate"), "sqlite": (*_ROWS, "trading_rollups_replace")}
 # Everything that is there already counts as changed.
 MARK_ALL = "INSERT INTO trading_rollup_marks (day) SELECT NULL WHERE EXISTS (SELECT 1 FROM trading_trades)"
 _FUNCTION = """
@@ -97,8 +103,14 @@ BEGIN
   IF TG_OP = 'UPDATE' THEN
     changed := changed || ' UNION ALL SELECT status, exit_time FROM changed_from';
   END IF;
-  EXECUTE 'WITH days AS MATERIALIZED (SELECT DISTINCT (exit_time AT TIME ZONE ''UTC'')::date AS day FROM ('
-    || changed || ') c WHERE status = ''CLOSED'' AND isfinite(exit_time)), held AS MATERIALIZED (SELECT m.day FROM '
+  changed := 'SELECT DISTINCT (exit_time AT TIME ZONE ''UTC'')::date AS day FROM (' || changed
+    || ') c WHERE status = ''CLOSED'' AND exit_time >= ''1900-01-01 00:00:00+00'''
+    || ' AND exit_time < ''2200-01-01 00:00:00+00''';
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    EXECUTE 'INSERT INTO ' || marks || ' (day) ' || changed;
+    RETURN NULL;
+  END IF;
+  EXECUTE 'WITH days AS MATERIALIZED (' || changed || '), held AS MATERIALIZED (SELECT m.day FROM '
     || marks || ' m JOIN days ON days.day = m.day FOR KEY SHARE OF m SKIP LOCKED) INSERT INTO '
     || marks || ' (day) SELECT day FROM days WHERE day NOT IN (SELECT day FROM held)';
   RETURN NULL;
@@ -122,18 +134,31 @@ FOR EACH STATEMENT EXECUTE FUNCTION mark_trading_rollups()""",
 
 def _sqlite(operation: str, *rows: str) -> str:
     """A trigger of SQLite, which has one writer at a time: looking for a mark first is safe there."""
-    when = " OR ".join(f"({row}.status = 'CLOSED' AND {row}.exit_time IS NOT NULL)" for row in rows)
-    steps = "\n".join(
-        f"INSERT INTO trading_rollup_marks (day) SELECT substr({row}.exit_time, 1, 10)"  # noqa: S608  # NEW or OLD
-        f" WHERE {row}.status = 'CLOSED' AND {row}.exit_time IS NOT NULL AND NOT EXISTS"
-        f" (SELECT 1 FROM trading_rollup_marks WHERE day = substr({row}.exit_time, 1, 10));"
-        for row in rows
-    )
+    when = " OR ".join(f"({_closed(row)})" for row in rows)
+    steps = "\n".join(f"{_marked(row)};" for row in rows)
     name = f"trading_rollups_{operation.lower()}"
     return f"CREATE TRIGGER IF NOT EXISTS {name} AFTER {operation} ON trading_trades WHEN {when}\nBEGIN\n{steps}\nEND"
 
 
-_SQLITE = (_sqlite("INSERT", "NEW"), _sqlite("UPDATE", "OLD", "NEW"), _sqlite("DELETE", "OLD"))
+def _closed(row: str) -> str:
+    return f"{row}.status = 'CLOSED' AND {row}.exit_time >= '1900-01-01' AND {row}.exit_time < '2200-01-01'"
+
+
+def _marked(row: str, where: str = "WHERE") -> str:
+    """Mark the day of a row, which is the trigger's own or, with another `where`, one of a table."""
+    return (
+        f"INSERT INTO trading_rollup_marks (day) SELECT substr({row}.exit_time, 1, 10) {where} {_closed(row)}"  # noqa: S608  # no one's words
+        f" AND NOT EXISTS (SELECT 1 FROM trading_rollup_marks m WHERE m.day = substr({row}.exit_time, 1, 10))"
+    )
+
+
+# INSERT OR REPLACE takes the row away that is there already, and SQLite tells no trigger of it.
+_SAME = "FROM trading_trades o WHERE o.symbol = NEW.symbol AND o.entry_time = NEW.entry_time AND o.id = NEW.id AND"
+_REPLACE = (
+    "CREATE TRIGGER IF NOT EXISTS trading_rollups_replace BEFORE INSERT ON trading_trades\n"
+    f"BEGIN\n{_marked('o', _SAME)};\nEND"
+)
+_SQLITE = (_sqlite("INSERT", "NEW"), _sqlite("UPDATE", "OLD", "NEW"), _sqlite("DELETE", "OLD"), _REPLACE)
 
 
 def follow(connection: Connection) -> None:
@@ -142,7 +167,7 @@ def follow(connection: Connection) -> None:
     A trigger that was switched off is on again: to replace it leaves it off, so it is dropped first.
     """
     if connection.dialect.name == "postgresql":
-        for name in TRIGGERS:
+        for name in TRIGGERS["postgresql"]:
             connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name} ON trading_trades")
     for statement in _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL:
         connection.exec_driver_sql(statement)
@@ -160,7 +185,7 @@ def _dropped(_table: Table, connection: Connection, **_: Any) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("DROP FUNCTION IF EXISTS mark_trading_rollups() CASCADE")
         return
-    for name in TRIGGERS:
+    for name in TRIGGERS["sqlite"]:
         connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
 
 

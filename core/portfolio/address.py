@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
+from core.models.rollups import FIRST_DAY, LAST_DAY
 from core.portfolio.choices import Choices
 from core.portfolio.scope import Scope
 
@@ -84,6 +85,11 @@ def view_of(params: Mapping[str, str]) -> View:
     )
 
 
+def all_days(view: View) -> View:
+    """The view with every day there is."""
+    return view.first(range="all", since=None, until=None)
+
+
 def scope_of(view: View, choices: Choices, today: date) -> Scope:
     """The round trips that a view is about; the usual kind and currency where the address names none that exist."""
     kind = view.kind if view.kind in choices.kinds else choices.usual_kind
@@ -97,10 +103,12 @@ def scope_of(view: View, choices: Choices, today: date) -> Scope:
 
 def _day(text: str | None) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        return min(max(date.fromisoformat(text), FIRST_DAY), LAST_DAY) if text else None
     except ValueError:
         return None
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+    """An id: loaded demo data has negative ones."""
+    digits = (text or "").removeprefix("-")
+    return int(text or "") if digits.isascii() and digits.isdigit() and len(digits) < 19 else None

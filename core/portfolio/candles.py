@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +11,16 @@ import sqlalchemy as sa
 
 from core.models import Candle, RoundTripStatus, Timeframe, TradingTrade
 from core.models.market import LENGTHS
+from core.models.rollups import FIRST_DAY
 from core.portfolio.scope import Scope
+from core.portfolio.sums import finite
 from core.repositories.base import each_of
 
 MOST, MOST_TRIPS = 400, 200
 AVERAGES = (20, 50)
 AROUND = 40  # candles before the entry and after the exit of a round trip that is looked at
+FIRST = datetime.combine(FIRST_DAY, time(), UTC)
+HELD = timedelta(days=366)  # how long before the time a round trip may have been entered that was left in it
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,10 @@ def chart(
 def around(of: Trip, now: datetime, timeframe: str = "") -> tuple[datetime, datetime]:
     """The time that shows a round trip with what came before and after, in candles of its own or another length."""
     length = LENGTHS.get(timeframe or of.interval, LENGTHS[Timeframe.H1])
-    end = of.exit_time or now
-    held = end - of.entry_time
-    room = max(AROUND * length, held / 4)
-    return of.entry_time - room, min(now, end + room)
+    begin = min(max(of.entry_time, FIRST), now)
+    end = max(begin, min(of.exit_time or now, now))
+    room = max(AROUND * length, (end - begin) / 4)
+    return begin - room, min(now, end + room)
 
 
 def _fitting(connection: sa.Connection, symbol: str, there: list[str], since: datetime, until: datetime) -> str:
@@ -134,7 +138,7 @@ def _reaches(connection: sa.Connection, symbol: str, timeframe: str, since: date
 def _bars(
     connection: sa.Connection, symbol: str, timeframe: str, warm_up: datetime, begin: datetime, until: datetime
 ) -> tuple[Bar, ...]:
-    rows = connection.execute(
+    found = connection.execute(
         sa.select(Candle.open_time, Candle.open, Candle.high, Candle.low, Candle.close)
         .where(
             Candle.symbol == symbol,
@@ -144,6 +148,7 @@ def _bars(
         )
         .order_by(Candle.open_time)
     ).all()
+    rows = [row for row in found if all(finite(value) for value in row[1:])]
     closes = [float(row.close) for row in rows]
     return tuple(
         Bar(*row, averages=tuple(_average(closes, number, width) for width in AVERAGES))
@@ -169,11 +174,13 @@ def _trips() -> sa.Select[Any]:
 def _within(
     connection: sa.Connection, symbol: str, scope: Scope, begin: datetime, until: datetime
 ) -> tuple[tuple[Trip, ...], int]:
-    """The newest round trips of the scope that were entered in the time, and how many more there are (at most)."""
+    """The newest round trips of the scope that were entered or left in the time, and how many more there are."""
     trade = TradingTrade
-    own = [trade.symbol == symbol, trade.entry_time >= begin, trade.entry_time <= until]
+    inside = sa.or_(trade.entry_time >= begin, trade.exit_time.between(begin, until))
+    own = [trade.symbol == symbol, trade.entry_time.between(begin - HELD, until), inside]
     own += [trade.status != RoundTripStatus.CANCELLED]
-    for column, value in ((trade.trade_type, scope.trade_type), (trade.bot_id, scope.bot_id)):
+    same = ((trade.trade_type, scope.trade_type), (trade.currency, scope.currency), (trade.bot_id, scope.bot_id))
+    for column, value in same:
         if value is not None:
             own.append(column == value)
     if scope.strategy is not None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from core.models import Portfolio, TradingBot
 from core.portfolio.scope import Scope
-from core.portfolio.sums import ZERO
+from core.portfolio.sums import ZERO, finite
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def capital(connection: sa.Connection, scope: Scope, bot_ids: Sequence[int]) -> 
             TradingBot.id.in_(wanted), TradingBot.currency == scope.currency
         )
     ).all()
-    known = [balance - profit for balance, profit in rows if balance is not None and profit is not None]
+    known = [balance - profit for balance, profit in rows if finite(balance) and finite(profit)]
     if known and len(known) == len(wanted) and sum(known, ZERO) > 0:
         whose = "the bot" if len(known) == 1 else f"the {len(known)} bots"
         return Capital(sum(known, ZERO), f"balance less profit of {whose}")
@@ -44,6 +44,6 @@ def capital(connection: sa.Connection, scope: Scope, bot_ids: Sequence[int]) -> 
             .limit(1)
         )
         row = connection.execute(oldest).first()
-        if row is not None and row.total_value > 0:
+        if row is not None and finite(row.total_value) and row.total_value > 0:
             return Capital(row.total_value, f"account value of {row.timestamp:%Y-%m-%d}, the oldest there is")
     return Capital(None, "the bots record no balance and profit in this currency")

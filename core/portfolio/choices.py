@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -73,7 +74,7 @@ def choices(connection: sa.Connection) -> Choices:
     symbols: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for (kind, currency, symbol), own in totals(connection, Scope(), ("trade_type", "currency", "symbol")).items():
         symbols.setdefault((str(kind), currency), []).append((symbol, own.trips))
-    names = {row.id: row.name for row in connection.execute(sa.select(TradingBot.id, TradingBot.name))}
+    names = _names(connection.execute(sa.select(TradingBot.id, TradingBot.name)).all())
     return Choices(
         tuple(Group(str(kind), currency, bot, strategy, own.trips)
               for (kind, currency, bot, strategy), own in groups.items()),
@@ -94,4 +95,10 @@ def choices_of_bots(connection: sa.Connection) -> Choices:
     """What the bots alone tell: enough to begin with while the round trips cannot be summed quickly."""
     rows = connection.execute(sa.select(TradingBot.id, TradingBot.name, TradingBot.type, TradingBot.currency)).all()
     groups = tuple(Group(str(row.type), row.currency, row.id, "", 0) for row in rows)
-    return Choices(groups, {row.id: row.name for row in rows}, {})
+    return Choices(groups, _names(rows), {})
+
+
+def _names(rows: Sequence[Any]) -> dict[int, str]:
+    """Bot -> its name, with its number where several have the same."""
+    often = Counter(row.name for row in rows)
+    return {row.id: row.name if often[row.name] == 1 else f"{row.name} ({row.id})" for row in rows}

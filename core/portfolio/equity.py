@@ -68,14 +68,14 @@ def course(
     """The days of the scope's range from sums by day, (day,) -> Sums, of the whole time.
 
     capital: what there was before the first round trip of all; what was earned before the range is added to it.
-    The range begins with the first round trip of all, if `since` lies before it: days before say nothing. Without
-    `until` it ends today.
+    The range begins with the first round trip of all, if `since` lies before it: days before say nothing. It ends
+    today or with the last round trip, if `until` does not lie before that.
     """
     by_day = {key[0]: value for key, value in found.items()}
     if not by_day:
         return Course((), capital)
     first = max(scope.since or min(by_day), min(by_day))
-    last = scope.until or max(today, max(by_day))
+    last = min(scope.until or date.max, max(today, max(by_day)))
     before = sum((value.net_pnl for day, value in by_day.items() if day < first), ZERO)
     start = None if capital is None else capital + before
     equity = peak = start or ZERO
@@ -143,3 +143,8 @@ def thinned(days: Sequence[Day], most: int = POINTS) -> list[Day]:
         )
         for stretch in stretches
     ]
+
+
+def starts(days: Sequence[Day], points: Sequence[Day]) -> list[date]:
+    """The first day of each stretch that `thinned` made of the days; the last stretch may be shorter."""
+    return [] if not points else [days[0].day, *(point.day + DAY for point in points[:-1])]

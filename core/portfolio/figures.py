@@ -120,9 +120,9 @@ class _Figures:
         return float(self.of.days[-1].equity / capital - 1) if self.gains and capital else None
 
     def cagr(self) -> float | None:
-        """The return as if it went on for a year."""
+        """The return as if it went on for a year; None for a short time, whose power no number could hold."""
         total = self.total()
-        return None if total is None else (1 + total) ** (YEAR / self.number) - 1
+        return None if total is None or self.number < FEW_DAYS_A_YEAR else (1 + total) ** (YEAR / self.number) - 1
 
     def calmar(self, fall: Drawdown | None) -> float | None:
         """CAGR by the deepest fall."""

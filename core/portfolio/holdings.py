@@ -9,7 +9,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from core.models import Position, PositionStatus
-from core.portfolio.sums import ZERO
+from core.portfolio.sums import ZERO, Known, finite
 
 MOST = 200
 
@@ -41,17 +41,17 @@ class Holdings:
 
 
 def holdings(connection: sa.Connection, currency: str | None, symbol: str | None = None) -> Holdings:
-    """Open positions in a currency, the largest first. The value of a short position counts as positive."""
-    worth = sa.func.abs(Position.market_value)
+    """Open positions in a currency, the largest first. The value of a short position counts as positive, NaN as 0."""
+    worth, profits = sa.func.abs(Known(Position.market_value)), Known(Position.unrealized_pnl)
     own = [Position.status != PositionStatus.CLOSED, Position.currency == currency]
     if symbol is not None:
         own.append(Position.symbol == symbol)
-    total = sa.select(sa.func.count(), sa.func.sum(worth), sa.func.sum(Position.unrealized_pnl)).where(*own)
-    number, value, profit = connection.execute(total).one()
+    total = sa.select(sa.func.count(), sa.func.sum(worth), sa.func.sum(profits)).where(*own)
+    number, held, profit = connection.execute(total).one()
     rows = connection.execute(
-        sa.select(Position.__table__).where(*own).order_by(worth.desc(), Position.symbol).limit(MOST)
+        sa.select(Position.__table__).where(*own).order_by(worth.desc().nulls_last(), Position.symbol).limit(MOST)
     )
-    whole = Decimal(str(value or 0))
+    whole = Decimal(str(held or 0))
     found = tuple(
         Holding(
             symbol=row.symbol,
@@ -59,12 +59,16 @@ def holdings(connection: sa.Connection, currency: str | None, symbol: str | None
             quantity=row.quantity,
             entry_price=row.entry_price,
             current_price=row.current_price,
-            value=abs(row.market_value),
-            share=float(abs(row.market_value) / whole) if whole else 0.0,
-            unrealized_pnl=row.unrealized_pnl,
+            value=(value := abs(_known(row.market_value))),
+            share=float(value / whole) if whole else 0.0,
+            unrealized_pnl=_known(row.unrealized_pnl),
             opened_at=row.opened_at,
             closing=row.status == PositionStatus.CLOSING,
         )
         for row in rows
     )
     return Holdings(found, number, whole, Decimal(str(profit or 0)) if found else ZERO)
+
+
+def _known(amount: Decimal) -> Decimal:
+    return amount if finite(amount) else ZERO

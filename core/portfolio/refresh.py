@@ -45,6 +45,8 @@ def refresh(db: Database, *, full: bool = False, progress: Report = silent) -> R
     begin = time.perf_counter()
     with db.connect(statement_timeout_s=None) as connection:
         progress(0, 1, "Looking for changed days")
+        if connection.dialect.name == "postgresql":  # each statement is to see what was committed before it
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         if not _alone(connection):
             return Refreshed(0, 0, (time.perf_counter() - begin) * 1000, busy=True)
         marks = connection.execute(_marks(connection)).all()

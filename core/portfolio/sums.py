@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeGuard
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -74,10 +74,18 @@ class UtcDay(FunctionElement[Any]):
 
 @spelled("isfinite({0})", "{0} IS NOT NULL")
 class Finite(FunctionElement[bool]):
-    """Whether a time is a moment: PostgreSQL's infinity is no day."""
+    """Whether a time is a moment: nothing was held since PostgreSQL's infinity."""
 
     inherit_cache = True
     type = sa.Boolean()
+
+
+@spelled("nullif({0}, 'NaN')", "{0}")
+class Known(FunctionElement[Decimal]):
+    """An amount, NULL for PostgreSQL's NaN: a round trip with it has no value, and a sum with it would have none."""
+
+    inherit_cache = True
+    type = MONEY
 
 
 @spelled("extract(epoch FROM {0})", "{0}")
@@ -101,23 +109,31 @@ class Between(FunctionElement[Any]):
     type = sa.Interval()
 
 
-def raw() -> dict[str, sa.ColumnElement[Any]]:
-    """Each sum by its name, over rows of trading_trades."""
-    trade, net = TradingTrade, TradingTrade.net_pnl
-    won, held = net > 0, sa.func.sum(Between(trade.entry_time, trade.exit_time))
+def finite(amount: Decimal | None) -> TypeGuard[Decimal]:
+    """Whether it is an amount: PostgreSQL's numeric knows NaN."""
+    return amount is not None and amount.is_finite()
+
+
+def raw(*, wary: bool = True) -> dict[str, sa.ColumnElement[Any]]:
+    """Each sum by its name, over rows of trading_trades. wary: a NaN counts as no value; else it makes the sum NaN."""
+    trade = TradingTrade
+    columns: tuple[Any, ...] = (trade.net_pnl, trade.gross_pnl, trade.commission)
+    net, gross, commission = map(Known, columns) if wary else columns
+    won, lasted = net > 0, Finite(trade.entry_time)
+    held = sa.func.sum(Between(trade.entry_time, trade.exit_time))
     return {
         "trips": sa.func.count(),
         "valued": sa.func.count(net),
         "wins": sa.func.count().filter(won),
         "losses": sa.func.count().filter(net < 0),
-        "net_pnl": _sum(net),
-        "gross_pnl": _sum(trade.gross_pnl),
-        "commission": _sum(trade.commission),
+        "net_pnl": total(net),
+        "gross_pnl": total(gross),
+        "commission": total(commission),
         "profit": sa.func.coalesce(sa.func.sum(net).filter(won), 0, type_=MONEY),
         "best_pnl": sa.func.max(net, type_=MONEY),
         "worst_pnl": sa.func.min(net, type_=MONEY),
-        "hold_s": sa.func.coalesce(Seconds(held), 0, type_=MONEY),
-        "hold_wins_s": sa.func.coalesce(Seconds(held.filter(won)), 0, type_=MONEY),
+        "hold_s": sa.func.coalesce(Seconds(held.filter(lasted)), 0, type_=MONEY),
+        "hold_wins_s": sa.func.coalesce(Seconds(held.filter(lasted, won)), 0, type_=MONEY),
     }
 
 
@@ -126,13 +142,14 @@ def rolled(of: Any = TradingRollup) -> dict[str, sa.ColumnElement[Any]]:
     found: dict[str, sa.ColumnElement[Any]] = {}
     for name in NAMES:
         column = getattr(of, name)
-        found[name] = _sum(column) if name in ADDED else _extreme(name)(column, type_=MONEY)
+        found[name] = total(column) if name in ADDED else _extreme(name)(column, type_=MONEY)
         if name in COUNTS:  # PostgreSQL's sum of bigint is numeric
             found[name] = sa.cast(found[name], sa.BigInteger)
     return found
 
 
-def _sum(column: Any) -> sa.ColumnElement[Any]:
+def total(column: Any) -> sa.ColumnElement[Any]:
+    """The sum of amounts, 0 for none."""
     return sa.func.coalesce(sa.func.sum(column, type_=MONEY), 0, type_=MONEY)
 
 

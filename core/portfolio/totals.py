@@ -6,18 +6,19 @@ themselves at that moment, whatever is written meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from core.models import RoundTripStatus, TradingRollup, TradingRollupMark, TradingTrade
-from core.models.rollups import TRIGGERS
+from core.models.rollups import FIRST_DAY, LAST_DAY, TRIGGERS
 from core.portfolio import sums
 from core.portfolio.scope import Scope
-from core.portfolio.sums import Finite, Sums, UtcDay
+from core.portfolio.sums import Sums, UtcDay
 
 By = Literal["day", "trade_type", "currency", "bot_id", "strategy", "symbol", "exit_reason"]
 MANY_DAYS = 62  # reading more days than that from the trades may take a while
@@ -59,18 +60,18 @@ def rollups(connection: sa.Connection) -> Rollups:
 
 def there(connection: sa.Connection) -> tuple[bool, bool]:
     """Whether the rollups' tables are there, and whether every trigger is, and fires."""
-    names = (TradingRollup.__tablename__, TradingRollupMark.__tablename__)
+    names, triggers = (TradingRollup.__tablename__, TradingRollupMark.__tablename__), TRIGGERS["postgresql"]
     if connection.dialect.name == "sqlite":
         found = set(connection.scalars(sa.text("SELECT name FROM sqlite_master")))
-        return found.issuperset(names), found.issuperset(TRIGGERS[:3])
+        return found.issuperset(names), found.issuperset(TRIGGERS["sqlite"])
     row = connection.execute(
         sa.text("""
             SELECT to_regclass(:first) IS NOT NULL AND to_regclass(:second) IS NOT NULL,
                    (SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass('trading_trades')
                     AND tgname = ANY(:triggers) AND tgenabled IN ('O', 'A'))"""),
-        {"first": names[0], "second": names[1], "triggers": list(TRIGGERS)},
+        {"first": names[0], "second": names[1], "triggers": list(triggers)},
     ).one()
-    return row[0], row[1] == len(TRIGGERS)
+    return row[0], row[1] == len(triggers)
 
 
 def _many(connection: sa.Connection) -> bool:
@@ -88,7 +89,7 @@ def totals(
     standing = given or rollups(connection)
     level = _level(scope, by)
     if standing.state != "ready" or level is None:
-        return _added(connection.execute(_from_trades(scope, by)).all(), len(by))
+        return _of_trades(connection, scope, by)
     changed = standing.changed
     for _ in range(TRIES):
         rows = connection.execute(_from_both(scope, by, level, changed)).all()
@@ -98,7 +99,7 @@ def totals(
         if marked <= changed:
             return _added([row for row in rows if not row.is_mark], len(by))
         changed = changed | marked  # somebody wrote since: read those days from the trades, too
-    return _added(connection.execute(_from_trades(scope, by)).all(), len(by))
+    return _of_trades(connection, scope, by)
 
 
 def _level(scope: Scope, by: Sequence[By]) -> str | None:
@@ -115,11 +116,32 @@ def daily_net(connection: sa.Connection, scope: Scope) -> dict[tuple[Any, ...], 
 
     Read from the trades alone in half the time of all sums, for when there are many and no rollups.
     """
-    made = sums.raw()
     day = UtcDay(TradingTrade.exit_time).label("day")
-    wanted = sa.select(day, made["valued"].label("valued"), made["net_pnl"].label("net_pnl"))
-    rows = connection.execute(wanted.where(*closed(scope)).group_by(*positions(1)))
+
+    def asked(made: dict[str, sa.ColumnElement[Any]]) -> sa.Select[Any]:
+        wanted = sa.select(day, made["valued"].label("valued"), made["net_pnl"].label("net_pnl"))
+        return wanted.where(*closed(scope)).group_by(*positions(1))
+
+    rows = _read(connection, asked)
     return {(row.day,): Sums(row.valued, row.valued, net_pnl=row.net_pnl) for row in rows}
+
+
+def _of_trades(connection: sa.Connection, scope: Scope, by: Sequence[By]) -> dict[tuple[Any, ...], Sums]:
+    """The sums from the trades alone."""
+    return _added(_read(connection, lambda made: _from_trades(scope, by, made)), len(by))
+
+
+def _read(
+    connection: sa.Connection, asked: Callable[[dict[str, sa.ColumnElement[Any]]], sa.Select[Any]]
+) -> Sequence[sa.Row[Any]]:
+    """The rows of a statement over every trade, which is asked again with care for NaN where a sum came out as one.
+
+    To look for it in each trade takes half as long again.
+    """
+    rows = connection.execute(asked(sums.raw(wary=False))).all()
+    if any(isinstance(value, Decimal) and value.is_nan() for row in rows for value in row):
+        rows = connection.execute(asked(sums.raw())).all()
+    return rows
 
 
 def _added(rows: Sequence[Any], width: int) -> dict[tuple[Any, ...], Sums]:
@@ -144,7 +166,7 @@ def _from_both(scope: Scope, by: Sequence[By], level: str, changed: Collection[d
     )
     parts: list[sa.Select[Any]] = [made]
     if days:
-        parts.append(_from_trades(scope, by).add_columns(sa.false(), _no_day()))
+        parts.append(_from_trades(scope, by, sums.raw()).add_columns(sa.false(), _no_day()))
         day = UtcDay(TradingTrade.exit_time)
         parts[-1] = parts[-1].where(sa.or_(*ranges(days)), day.in_(marks))
     empty = [sa.cast(sa.null(), column.type) for column in made.selected_columns][:-2]
@@ -152,7 +174,7 @@ def _from_both(scope: Scope, by: Sequence[By], level: str, changed: Collection[d
     return sa.union_all(*parts)
 
 
-def _from_trades(scope: Scope, by: Sequence[By]) -> sa.Select[Any]:
+def _from_trades(scope: Scope, by: Sequence[By], made: dict[str, sa.ColumnElement[Any]]) -> sa.Select[Any]:
     trade = TradingTrade
     keys: dict[str, Any] = {
         "day": UtcDay(trade.exit_time),
@@ -161,22 +183,28 @@ def _from_trades(scope: Scope, by: Sequence[By]) -> sa.Select[Any]:
     }
     columns = [(keys[name] if name in keys else getattr(trade, name)).label(name) for name in by]
     # By position: a second equal expression with parameters of its own would not be the same to the server.
-    return sa.select(*columns, *_labelled(sums.raw())).where(*closed(scope)).group_by(*positions(len(by)))
+    return sa.select(*columns, *_labelled(made)).where(*closed(scope)).group_by(*positions(len(by)))
 
 
 def closed(scope: Scope) -> list[sa.ColumnElement[bool]]:
     """The conditions under which a row of trading_trades is a closed round trip of the scope."""
     trade = TradingTrade
-    found: list[sa.ColumnElement[bool]] = [trade.status == RoundTripStatus.CLOSED, Finite(trade.exit_time)]
-    if scope.since:
-        found.append(trade.exit_time >= midnight(scope.since))
-    if scope.until:
-        found.append(trade.exit_time < midnight(scope.until + DAY))
+    since, until = max(scope.since or FIRST_DAY, FIRST_DAY), min(scope.until or LAST_DAY, LAST_DAY)
+    found: list[sa.ColumnElement[bool]] = [trade.status == RoundTripStatus.CLOSED]
+    found += [trade.exit_time >= midnight(since), trade.exit_time < midnight(until + DAY)]
     if scope.symbol is not None:
         found.append(trade.symbol == scope.symbol)
     if scope.strategy is not None:
         found.append(trade.strategy_name == scope.strategy if scope.strategy else _unnamed(trade.strategy_name))
     return found + _same(trade, scope)
+
+
+def left_out(connection: sa.Connection) -> int:
+    """How many closed round trips are in no sum, because their exit lies in no year that counts."""
+    when = TradingTrade.exit_time
+    outside = sa.or_(when < midnight(FIRST_DAY), when >= midnight(LAST_DAY + DAY))
+    asked = sa.select(sa.func.count()).where(TradingTrade.status == RoundTripStatus.CLOSED, outside)
+    return connection.scalar(asked) or 0
 
 
 def _unnamed(column: Any) -> sa.ColumnElement[bool]:

@@ -285,11 +285,14 @@ def _found(connection: Connection) -> tuple[str | None, list[str]]:
 
 
 def _matching(connection: Connection, ours: list[str]) -> str | None:
-    """The newest revision of which every table is there and none of a later one; at the newest every column, too."""
-    for revision in reversed(_order()):
+    """The revision of which every table is there and none of a later one; where all tables are, every column, too.
+
+    The oldest such: a revision that makes no table leaves no trace here, so it is run again, which it has to bear.
+    """
+    for revision in _order():
         made = set(_tables_of(_preview(connection.dialect.name, None, revision))) & set(expected_tables())
-        if made == set(ours) and not (revision == _order()[-1] and present.lacking(connection)):
-            return revision
+        if made == set(ours):
+            return None if made == set(expected_tables()) and present.lacking(connection) else revision
     return None
 
 

@@ -2,8 +2,8 @@
 
 Loaded rows have negative ids, which no sequence and no bot gives, so each of them can be told from a real one, now and
 after years. What has no id is known by its key: candles by coin, timeframe, times and the exchange "demo" (one that a
-bot has written over is the bot's), settings by names that begin with "demo.". A row of `webui_system_config` is the
-label: who loaded what, and when.
+bot has written over is the bot's), settings by their keys, which begin with "demo.". A row of `webui_system_config` is
+the label: who loaded what, and when.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Mark(BaseModel):
     """What was loaded. rows: table -> number, ids from -number to -1; candles: timeframe -> first and last open time.
 
     positions: id -> digest of the row, by which one is told that a bot has written to since; columns: of the digest.
+    settings: keys of telegram_settings; None in labels of before, which knew them by PREFIX alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +50,7 @@ class Mark(BaseModel):
     candles: dict[str, tuple[datetime, datetime]] = {}
     columns: list[str] = []
     positions: dict[int, str] = {}
+    settings: list[str] | None = None
 
     @property
     def total(self) -> int:
@@ -200,7 +202,7 @@ def loaded(name: str, columns: Any, found: Mark) -> sa.ColumnElement[bool]:
         return sa.and_(untouched, columns.symbol.in_(found.symbols), sa.or_(sa.false(), *stretches))
     if name == TelegramSetting.__tablename__:
         own: sa.ColumnElement[bool] = columns.key.startswith(PREFIX, autoescape=True)
-        return own
+        return own if found.settings is None else columns.key.in_(found.settings)
     ids: sa.ColumnElement[bool] = columns.id.between(-found.rows.get(name, 0), -1)
     return ids
 

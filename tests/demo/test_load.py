@@ -227,6 +227,14 @@ def test_exactly_the_loaded_rows_go(loaded: Database) -> None:
         load(db)
 
 
+def test_a_setting_of_ones_own_stays_whatever_its_name_is(loaded: Database) -> None:
+    with loaded.connect() as connection:
+        connection.exec_driver_sql("INSERT INTO telegram_settings (key, value) VALUES ('demo.mine', '1')")
+    assert demo_data.remove(loaded, by="ann").rows["telegram_settings"] > 0
+    with loaded.connect() as connection:
+        assert connection.exec_driver_sql("SELECT key FROM telegram_settings").scalars().all() == ["demo.mine"]
+
+
 REFERRING = (
     (
         "INSERT INTO trading_bots (user_id, type, name, currency, config, extra_metadata)"

@@ -148,6 +148,21 @@ def test_capital_that_was_used_up_has_no_ratios() -> None:
     assert found["max_drawdown"].value == -1
 
 
+def test_a_great_gain_in_few_days_is_no_yearly_rate() -> None:
+    found = by_name(course(["900"], capital=Decimal(100)))
+    assert found["return"].value == 9
+    assert (found["cagr"].why, found["calmar"].why) == ("too few days: 1 of 90", "too few days: 1 of 90")
+    long = by_name(course(["1e18", *[None] * 89], capital=Decimal("1e-10")))
+    assert math.isfinite(long["cagr"].value or 0)
+
+
+def test_a_range_ends_with_today_or_the_last_round_trip() -> None:
+    found = {(FIRST,): one("5")}
+    for until in (date(4000, 12, 30), date.max):
+        of = equity.course(found, Scope(until=until), today=FIRST + timedelta(days=3), capital=CAPITAL)
+        assert [day.day for day in of.days] == [FIRST + timedelta(days=number) for number in range(4)]
+
+
 def test_without_a_capital_there_is_money_only() -> None:
     found = by_name(course(["5", "-3", "2"] * 40, capital=None))
     assert found["return"].why == "the capital is not known"
@@ -185,6 +200,15 @@ def test_thinned_points_keep_sums_ends_and_depth() -> None:
     assert points[-1].equity == of.days[-1].equity
     assert min(point.drawdown for point in points) == min(day.drawdown for day in of.days)
     assert equity.thinned(of.days[:50]) == list(of.days[:50])
+
+
+@pytest.mark.parametrize("number", [1, 400, 801, 802])
+def test_stretches_follow_each_other(number: int) -> None:
+    of = course(["1"] * number)
+    points = equity.thinned(of.days, 400)
+    ends = [point.day for point in points]
+    assert equity.starts(of.days, points) == [FIRST, *(end + timedelta(days=1) for end in ends[:-1])]
+    assert equity.starts(of.days, points)[-1] <= ends[-1] == of.days[-1].day
 
 
 @pytest.mark.parametrize(

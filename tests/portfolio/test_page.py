@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from core import state
 from core.database import Database
+from core.models import TradingTrade
 from core.portfolio import refresh, totals
+from core.portfolio.candles import Trip
 from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.tasks import Task
 from core.ui import cache
-from core.ui.portfolio import asked, fresh
+from core.ui.portfolio import asked, candles, fresh
 from tests.portfolio.trips import bots, random_trips, trip, write
 from tests.servers import Cluster
 from tests.ui.conftest import Open
@@ -98,7 +103,7 @@ def test_currencies_are_never_added(project: Path, visit: Open) -> None:
     app = visit("portfolio")
     usdt, euro = words(app), words(shown(app, currency="EUR", range="all"))
     assert "EUR" not in usdt.partition("Equity")[0].replace("EUR net", "EUR")
-    assert "EUR net since the begin" in euro
+    assert "EUR net since the beginning" in euro
     assert "USDT" not in euro
 
 
@@ -116,6 +121,7 @@ def test_connected_database_shows_its_round_trips(connected: DatabaseConfig, vis
 def test_filters_and_range_come_from_the_address(connected: DatabaseConfig, visit: Open) -> None:
     app = visit("portfolio")
     text = words(shown(app, range="7d", symbol="C1", bot="1"))
+    assert "Equity, as if only these round trips had been made" in text
     assert "net in 7 days" in text
     assert "too few days" in text
     assert "No round trip was closed in 7 days." in words(shown(app, range="7d", symbol="none such"))
@@ -155,7 +161,7 @@ def test_without_round_trips_it_says_what_would_be_here(
 ) -> None:
     configured(migrated)
     when(lambda status: status.mode == "connected" and status.ready)
-    assert "No round trips yet. What bots close in the table trading_trades is summed up here." in words(
+    assert "No round trips yet. What bots close in the table trading_trades is summed up here" in words(
         visit("portfolio")
     )
 
@@ -268,6 +274,35 @@ def test_freshness_is_said(standing: totals.Rollups, said: str) -> None:
     assert said in fresh.sentence(standing)
 
 
+@pytest.mark.parametrize(("number", "said"), [(0, ""), (1, "1 round trip is in no"), (2, "2 round trips are in no")])
+def test_round_trips_in_no_figure_are_told(number: int, said: str) -> None:
+    assert fresh.missing(number).startswith(said)
+    assert bool(fresh.missing(number)) == bool(said)
+
+
+def test_a_round_trip_has_the_marks_of_those_ends_that_are_in_the_picture() -> None:
+    hour, price = timedelta(hours=1), Decimal(5)
+    one = Trip(1, "LONG", NOW - 9 * hour, price, None, NOW, price, None, None, Decimal(3), "USDT", "A", "1h")
+    for first, last, wanted in (
+        (10, 1, (True, True)),
+        (8, 1, (True, True)),
+        (7, 1, (False, True)),
+        (10, -1, (True, False)),
+    ):
+        picture = NOW - first * hour, NOW + last * hour, NOW - (first + 1.5) * hour
+        row = candles._row(one, *picture, None)
+        assert (row["entered"] is not None, row["left"] is not None) == wanted
+    odd = replace(one, entry_price=Decimal("NaN"), exit_price=Decimal("NaN"), net_pnl=Decimal("NaN"))
+    row = candles._row(odd, NOW - 10 * hour, NOW + hour, NOW - 11 * hour, None)
+    assert (row["entered"], row["left"], row["entry"], row["exit"], row["result"]) == (
+        None,
+        None,
+        None,
+        None,
+        "no net profit",
+    )
+
+
 def test_hostile_names_are_only_text(filled: DatabaseConfig, configured: Write, when: When, visit: Open) -> None:
     database = Database(filled)
     evil = "![x](http://evil.invalid/x.png) <b>bold</b> [l](http://evil.invalid)"
@@ -280,6 +315,47 @@ def test_hostile_names_are_only_text(filled: DatabaseConfig, configured: Write, 
         assert "![x](http" not in table.value.to_string()
     shown(app, part="candles", symbol=evil)
     assert "![x](http" not in "".join(caption.value for caption in app.caption)
+
+
+WILD = (
+    "exit_time = 'infinity'", "exit_time = '12024-01-01'", "exit_time = '0044-01-01 BC'",
+    "exit_time = '9999-12-31 10:00'", "net_pnl = 'NaN', exit_price = 'NaN'",
+)  # fmt: skip
+
+
+def test_wild_values_take_no_part_away(migrated: DatabaseConfig, configured: Write, when: When, visit: Open) -> None:
+    """Times and amounts that PostgreSQL allows and that mean nothing; bots with one name; no strategy in two ways."""
+    database = Database(migrated)
+    bots(database, name="grid")
+    moment = NOW - timedelta(days=2)
+    write(database, [
+        trip(moment, "5", strategy_name=""), trip(moment, "7", bot_id=2, strategy_name=None),
+        *[trip(moment, "1", interval=f"{n}") for n in range(1, 6)],
+    ])  # fmt: skip
+    with database.connect() as connection:
+        for number, wild in enumerate(WILD, 1):
+            connection.exec_driver_sql(f"UPDATE trading_trades SET {wild} WHERE interval = '{number}'")
+        connection.exec_driver_sql(
+            "INSERT INTO candles (symbol, timeframe, open_time, open, high, low, close, volume) SELECT 'BTC/USDT',"
+            " '1h', now() - g * interval '1 hour', 1, 1, 1, 1, 1 FROM generate_series(1, 200) g"
+        )
+        ids = connection.scalars(sa.select(TradingTrade.id)).all()
+    database.dispose()
+    configured(migrated)
+    when(lambda status: status.mode == "connected" and status.ready)
+    app = visit("portfolio")
+    assert "4 round trips are in no figure" in words(app)
+    assert "+12.00 USDT net" in words(app)
+    for part in ("days", "split", "trips", "candles"):
+        for days in ({"range": "all"}, {"to": "9999-12-31"}, {"from": "0001-01-01"}, {"to": "4000-12-30"}):
+            assert "+12.00 USDT net" in words(shown(app, part=part, **days))
+    shown(app, part="split", range="all")
+    bots_table = app.table[-1].value
+    assert sorted(bots_table["Bot"]) == ["grid \\(1\\)", "grid \\(2\\)"]
+    assert len(shown(app, part="trips", strategy="", range="7d").dataframe[0].value) == 2
+    for id in ids:
+        shown(app, part="candles", trip=str(id))
+        assert charts(app) == 3
 
 
 def test_random_round_trips_break_no_part(migrated: DatabaseConfig, configured: Write, when: When, visit: Open) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from core.portfolio import address, candles, capital, choices, holdings
 from core.portfolio.address import View, scope_of, view_of
 from core.portfolio.choices import Choices, Group
 from core.portfolio.scope import Scope
+from core.settings import DatabaseConfig
 from tests.portfolio.trips import BEGIN, bots, trip, write
 
 TODAY = date(2026, 3, 20)
@@ -41,6 +43,14 @@ def test_choices_put_live_and_the_busiest_first(db: Database) -> None:
     assert found.bots("live", "USDT", "trend") == [3]
     assert found.symbols["live", "USDT"] == ("B", "C")
     assert (found.name(2), found.name(77)) == ("bot 1", "bot 77")
+
+
+def test_bots_with_one_name_are_told_apart(db: Database) -> None:
+    bots(db, 3)
+    with db.connect() as connection:
+        connection.execute(sa.update(TradingBot).where(TradingBot.id < 3).values(name="grid"))
+    for found in (ask(db, choices.choices), ask(db, choices.choices_of_bots)):
+        assert [found.name(id) for id in (1, 2, 3)] == ["grid (1)", "grid (2)", "bot 2"]
 
 
 def test_nothing_closed_leaves_no_choice(db: Database) -> None:
@@ -75,6 +85,23 @@ def test_capital_is_not_guessed_from_some_of_the_bots(db: Database) -> None:
     with db.connect() as connection:
         connection.execute(sa.update(TradingBot).where(TradingBot.id == ids[0]).values(total_pnl=None))
     assert ask(db, capital.capital, LIVE, ids).amount is None
+
+
+def test_amounts_that_are_no_numbers_count_for_nothing(migrated: DatabaseConfig) -> None:
+    with Database(migrated) as db:
+        ids = bots(db, 2)
+        with db.connect() as connection:
+            rows = [{"symbol": symbol, "side": "LONG", "quantity": 1, "market_value": 30, "unrealized_pnl": 2,
+                     "currency": "USDT", "status": "OPEN", "metadata_": {}} for symbol in "AB"]  # fmt: skip
+            connection.execute(sa.insert(Position), rows)
+            connection.exec_driver_sql("UPDATE positions SET market_value='NaN', unrealized_pnl='NaN' WHERE symbol='A'")
+            connection.exec_driver_sql("UPDATE trading_bots SET current_balance = 'NaN' WHERE id = 1")
+        found = ask(db, holdings.holdings, "USDT")
+        assert [(row.symbol, row.value, row.share, row.unrealized_pnl) for row in found.rows] == [
+            ("B", 30, 1.0, 2), ("A", 0, 0.0, 0),
+        ]  # fmt: skip
+        assert (found.value, found.unrealized_pnl) == (30, 2)
+        assert ask(db, capital.capital, LIVE, ids).amount is None
 
 
 def test_holdings_are_of_one_currency_and_add_up(db: Database) -> None:
@@ -139,10 +166,15 @@ def test_trips_on_the_candles_are_those_of_the_scope(db: Database) -> None:
         trip(moment, "5", symbol="A"), trip(None, None, symbol="A", entry_time=moment),
         trip(moment, symbol="A", trade_type="paper"), trip(moment, symbol="B"),
         trip(moment, symbol="A", strategy_name=None), trip(moment, symbol="A", bot_id=2),
-        trip(moment - 300 * HOUR, symbol="A"),
+        trip(moment - 300 * HOUR, symbol="A"), trip(moment, symbol="A", currency="EUR"),
+        trip(moment, "7", symbol="A", entry_time=moment - 60 * HOUR),
+        trip(moment + 60 * HOUR, symbol="A", entry_time=moment - 60 * HOUR),
     ])  # fmt: skip
     since, until = BEGIN + 350 * HOUR, BEGIN + 400 * HOUR
-    assert len(ask(db, candles.chart, "A", LIVE, since, until).trips) == 4
+    shown = ask(db, candles.chart, "A", LIVE, since, until).trips
+    assert len(shown) == 5
+    assert [one.entry_time < since for one in shown if one.net_pnl == 7] == [True]
+    assert len(ask(db, candles.chart, "A", Scope("live", "EUR"), since, until).trips) == 1
     assert len(ask(db, candles.chart, "A", Scope("live", "USDT", bot_id=1, strategy=""), since, until).trips) == 1
     one = next(t for t in ask(db, candles.chart, "A", LIVE, since, until).trips if t.net_pnl == 5)
     assert ask(db, candles.trip, one.id) == one
@@ -151,11 +183,25 @@ def test_trips_on_the_candles_are_those_of_the_scope(db: Database) -> None:
     assert begin < one.entry_time < one.exit_time < end <= until
 
 
+def test_wild_times_of_a_round_trip_have_a_picture() -> None:
+    usual = candles.Trip(1, "LONG", BEGIN, Decimal(1), None, None, None, None, None, None, "USDT", "A", "1h")
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    for entered, left in ((first, BEGIN), (first, None), (BEGIN, last), (last, last), (BEGIN, first)):
+        begin, end = candles.around(replace(usual, entry_time=entered, exit_time=left), BEGIN + HOUR)
+        assert begin.year > 1800
+        assert end.year < 2200
+
+
+def test_days_beyond_what_is_summed_are_the_nearest_that_are() -> None:
+    found = scope_of(view_of({"from": "0001-01-01", "to": "9999-12-31"}), Choices((), {}, {}), TODAY)
+    assert (found.since, found.until) == (date(1900, 1, 1), date(2199, 12, 31))
+
+
 VIEWS = [
     View(),
     View(range="all", kind="paper", currency="EUR", symbol="BTC/USDT & ☃", bot=7, strategy="", part="trips"),
     View(since=date(2026, 1, 2), until=date(2026, 2, 3), strategy="a=b&c", after="token+/="),
-    View(range="7d", part="candles", coin="ETH/USDT", trip=12),
+    View(range="7d", part="candles", coin="ETH/USDT", bot=-3, trip=-12),
 ]
 
 
@@ -167,7 +213,7 @@ def test_address_means_the_view_it_was_made_of(view: View) -> None:
 @pytest.mark.parametrize(
     "params",
     [
-        {"range": "5000y", "part": "x", "bot": "-1", "trip": "1e9", "from": "2026-13-01", "to": "soon"},
+        {"range": "5000y", "part": "x", "bot": "--1", "trip": "1e9", "from": "2026-13-01", "to": "soon"},
         {"bot": "9" * 40, "trip": "٣"},
         {"range": "", "from": "", "symbol": "", "currency": ""},
     ],

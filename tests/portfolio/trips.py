@@ -17,14 +17,20 @@ Row = dict[str, Any]
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def bots(db: Database, number: int = 2, *, balance: Decimal | None = Decimal(1000), **changes: Any) -> list[int]:
-    """Bots of one user, with numbers 1 to `number`; they began with balance less what they earned."""
+def bots(
+    db: Database, number: int = 2, *, balance: Decimal | None = Decimal(1000), name: str = "", **changes: Any
+) -> list[int]:
+    """Bots of one user, with numbers 1 to `number`; they began with balance less what they earned.
+
+    name: of each of them.
+    """
     with db.begin() as session:
         user = User(email="ada@example.org")
         session.add(user)
         session.flush()
         given = {"type": "live", "currency": "USDT", "current_balance": balance, "total_pnl": Decimal(0)} | changes
-        made = [TradingBot(user_id=user.id, name=f"bot {n}", config={}, **given) for n in range(number)]
+        names = [name or f"bot {n}" for n in range(number)]
+        made = [TradingBot(user_id=user.id, name=own, config={}, **given) for own in names]
         session.add_all(made)
         session.flush()
         return [bot.id for bot in made]

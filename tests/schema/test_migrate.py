@@ -134,7 +134,7 @@ def test_relative_revisions(db: Database) -> None:
 
 @pytest.mark.parametrize("act", [migrate.upgrade, migrate.downgrade, migrate.stamp, migrate.sql])
 def test_unknown_revision_is_refused(db: Database, act: Callable[[Database, str], object]) -> None:
-    for to in ("9999", "", "+3", "-3", "head:base", "'; drop table trades"):
+    for to in ("9999", "", "+9", "-9", "head:base", "'; drop table trades"):
         with pytest.raises(TradekeepError) as caught:
             act(db, to)
         assert caught.value.kind == "schema.revision"
@@ -181,8 +181,9 @@ def test_a_lost_record_is_found_again_by_the_tables(empty: Database, revision: s
     migrate.upgrade(empty, revision)
     run(empty, "DROP TABLE alembic_version")
     found = migrate.status(empty)
-    assert (found.current_version, found.matching) == (None, revision)
-    assert migrate.stamp(empty, migrate.MATCHING).current_version == revision
+    shown = min(revision, "0002")  # the later ones make no table, and are run again
+    assert (found.current_version, found.matching) == (None, shown)
+    assert migrate.stamp(empty, migrate.MATCHING).current_version == shown
     migrate.upgrade(empty)
     found = migrate.status(empty)
     assert (found.current_version, found.migration_needed, found.matching) == (HEAD, False, None)

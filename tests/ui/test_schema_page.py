@@ -86,7 +86,7 @@ def test_a_lost_record_of_the_revision_is_offered_to_be_made_again(
     task = state.tasks().latest(str(button.key).removesuffix("_record"))
     assert task is not None
     assert task.wait(30)
-    when(lambda status: status.ready)
+    when(lambda status: status.schema is not None and status.schema.current_version is not None)
     assert not [one for one in app.run().button if one.label.startswith("Record revision ")]
 
 

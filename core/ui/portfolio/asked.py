@@ -38,6 +38,7 @@ def _split(connection: sa.Connection, scope: Scope, by: tuple[totals.By, ...]) -
 
 
 rollups_of = cache.asked(ttl=2)(totals.rollups)
+left_out_of = cache.asked(ttl=20)(totals.left_out)
 choices_of = cache.asked(ttl=20)(choices)
 bots_of = cache.asked(ttl=20)(choices_of_bots)
 daily_of = cache.asked(ttl=10)(_by_day)

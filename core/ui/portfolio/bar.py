@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import streamlit as st
@@ -16,6 +16,7 @@ from core.ui.portfolio.place import changed
 from core.ui.viewer import follow
 
 KINDS = {"live": "Live", "paper": "Paper", "backtest": "Backtest", "optimization": "Optimization"}
+TEN_YEARS = timedelta(days=3653)
 ALL: Any = ()  # not None: that would be a choice that was cleared
 
 
@@ -54,11 +55,13 @@ def _range(view: View, today: date) -> None:
     label = f"{view.since or 'begin'} to {view.until or 'today'}" if view.dated else "Dates"
     with st.popover(label, icon=":material/date_range:", key="portfolio_dates_open"):
         given = tuple(day for day in (view.since, view.until) if day)
-        half = len(st.session_state.get("portfolio_dates", ())) == 1  # somebody is choosing now
+        chosen = st.session_state.get("portfolio_dates", ())
+        half = len(chosen) == 1  # somebody is choosing now
         st.date_input(
             "First and last day (UTC)",
             key="portfolio_dates" if half else follow("portfolio_dates", given),
-            max_value=max([today, *given]),
+            min_value=min([today - TEN_YEARS, *given, *chosen]),
+            max_value=max([today, *given, *chosen]),
             on_change=_dated,
         )
 

@@ -18,6 +18,7 @@ from core.portfolio.address import View
 from core.portfolio.candles import AVERAGES, Chart, Trip, around
 from core.portfolio.choices import Choices
 from core.portfolio.scope import Scope
+from core.portfolio.sums import finite
 from core.portfolio.totals import DAY, midnight
 from core.ui.cards import empty, text
 from core.ui.portfolio import asked, charts
@@ -83,10 +84,14 @@ def _choose(coin: str, known: list[str], trip: Trip | None) -> None:
 
 def _told(trip: Trip) -> None:
     """One round trip in words."""
-    result = "still open" if trip.net_pnl is None else toned(trip.net_pnl, trip.currency)
+    result = toned(trip.net_pnl, trip.currency) if finite(trip.net_pnl) else _unvalued(trip)
     left = f"left {text(utc(trip.exit_time))}" if trip.exit_time else "not left yet"
     why = f" ({text(one_line(trip.exit_reason))})" if trip.exit_reason else ""
     st.markdown(f"**{_side(trip)}** entered {text(utc(trip.entry_time))}, {left}{why}: {result}")
+
+
+def _unvalued(trip: Trip) -> str:
+    return "still open" if trip.exit_time is None else "no net profit"
 
 
 def _no_candles(found: Chart, coin: str) -> None:
@@ -112,7 +117,7 @@ def _draw(found: Chart, trip: Trip | None) -> None:
     if found.more:
         st.caption(f"The newest {len(found.trips)} round trips are drawn; {count(found.more, 'older one')} are not.")
     elif not found.trips:
-        st.caption("No round trip was entered in this time.")
+        st.caption("No round trip was entered or left in this time.")
 
 
 def _bars(found: Chart) -> pa.Table:
@@ -143,33 +148,38 @@ def _spec(found: Chart, trip: Trip | None, last: datetime) -> charts.Spec:
         {"mark": {"type": "rule"}, "encoding": {"x": x, "y": price, "y2": {"field": "high"}, "color": color,
                                                 "tooltip": tooltip}},
         {"mark": {"type": "rect"},
-         "encoding": {"x": charts.time_axis(field="from"), "x2": {"field": "to"}, "y": charts.amount_axis("open"),
-                      "y2": {"field": "close"}, "color": color, "tooltip": tooltip}},
+         "encoding": {"x": charts.time_axis(field="from"), "x2": {"field": "to"}, "color": color,
+                      "y": charts.amount_axis("open", form=form), "y2": {"field": "close"}, "tooltip": tooltip}},
     ]  # fmt: skip
     for name, width in zip(("violet", "orange"), AVERAGES, strict=True):
         mark = {"type": "line", "strokeWidth": 1.2, "color": charts.colour(name), "opacity": 0.8}
-        layers.append({"mark": mark, "encoding": {"x": x, "y": charts.amount_axis(f"average_{width}")}})
-    rows = [_row(one, found.bars[0].at, last, trip) for one in found.trips]
+        layers.append({"mark": mark, "encoding": {"x": x, "y": charts.amount_axis(f"average_{width}", form=form)}})
+    first = found.bars[0].at
+    rows = [_row(one, first, last, first - LENGTHS[found.timeframe or "1h"], trip) for one in found.trips]
     if rows:
-        layers += _markers(rows, large=trip is not None or len(rows) <= 30)
+        layers += _markers(rows, form, large=trip is not None or len(rows) <= 30)
     return {"height": 360, "layer": layers}
 
 
-def _row(one: Trip, first: datetime, last: datetime, chosen: Trip | None) -> dict[str, object]:
-    """A round trip as its marks need it; an end that lies outside of the picture is left away."""
-    net = one.net_pnl
+def _row(one: Trip, first: datetime, last: datetime, soonest: datetime, chosen: Trip | None) -> dict[str, object]:
+    """A round trip as its marks need it; an end that lies outside of the picture is left away.
+
+    first, last: of the picture; soonest: when the candle before it begins, in which a round trip may be entered.
+    """
+    net = one.net_pnl if finite(one.net_pnl) else None
+    begin = max(first, one.entry_time) if one.entry_time > soonest and finite(one.entry_price) else None
     end = one.exit_time if one.exit_time is not None and first <= one.exit_time <= last else None
     return {
-        "entered": _ms(max(first, one.entry_time)),
-        "entry": float(one.entry_price),
-        "left": _ms(end) if end else None,
-        "exit": float(one.exit_price) if end and one.exit_price is not None else None,
+        "entered": _ms(begin) if begin else None,
+        "entry": float(one.entry_price) if begin else None,
+        "left": _ms(end) if end and finite(one.exit_price) else None,
+        "exit": float(one.exit_price) if end and finite(one.exit_price) else None,
         "net": float(net) if net is not None else 0.0,
         "shape": "triangle-up" if one.direction == "LONG" else "triangle-down",
         "out": "square" if net is not None and net < 0 else "circle",
         "strong": 1.0 if chosen is None or chosen.id == one.id else 0.25,
         "trip": f"{_side(one)} entered {utc(one.entry_time)} at {readable(one.entry_price)}",
-        "result": "still open" if net is None else money(net, one.currency, sign=True),
+        "result": _unvalued(one) if net is None else money(net, one.currency, sign=True),
         "entry_logic": one_line(one.entry_logic or "not named"),
         "exit_logic": one_line(one.exit_logic or one.exit_reason or "not named"),
         "closed": "open" if one.exit_time is None
@@ -181,13 +191,13 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _markers(rows: list[dict[str, object]], *, large: bool) -> list[charts.Spec]:
+def _markers(rows: list[dict[str, object]], form: str, *, large: bool) -> list[charts.Spec]:
     """A line from entry to exit, a triangle at the entry, a circle or cross at the exit."""
     tooltip = charts.tips(trip="Round trip", entry_logic="Entry by", closed="Left", exit_logic="Exit by", result="Net")
     times = {"values": rows}
     strong = {"field": "strong", "type": "quantitative", "scale": None, "legend": None}
     entered = charts.time_axis(field="entered")
-    left = charts.time_axis(field="left")
+    left, entry = charts.time_axis(field="left"), charts.amount_axis("entry", form=form)
     mark = {
         "type": "point",
         "filled": True,
@@ -196,15 +206,15 @@ def _markers(rows: list[dict[str, object]], *, large: bool) -> list[charts.Spec]
         "strokeWidth": 1,
     }
     shape = {"type": "nominal", "scale": None, "legend": None}
-    done = [{"filter": "datum.left !== null"}]
+    begun, done = [{"filter": "datum.entered !== null"}], [{"filter": "datum.left !== null"}]
     return [
-        {"data": times, "transform": done, "mark": {"type": "rule", "strokeDash": [3, 3], "strokeWidth": 1.5},
-         "encoding": {"x": entered, "x2": {"field": "left"}, "y": charts.amount_axis("entry"), "y2": {"field": "exit"},
+        {"data": times, "transform": begun + done, "mark": {"type": "rule", "strokeDash": [3, 3], "strokeWidth": 1.5},
+         "encoding": {"x": entered, "x2": {"field": "left"}, "y": entry, "y2": {"field": "exit"},
                       "color": charts.signed("net"), "opacity": strong}},
-        {"data": times, "mark": mark,
-         "encoding": {"x": entered, "y": charts.amount_axis("entry"), "shape": {"field": "shape", **shape},
+        {"data": times, "transform": begun, "mark": mark,
+         "encoding": {"x": entered, "y": entry, "shape": {"field": "shape", **shape},
                       "color": {"value": charts.colour("blue")}, "opacity": strong, "tooltip": tooltip}},
         {"data": times, "transform": done, "mark": mark,
-         "encoding": {"x": left, "y": charts.amount_axis("exit"), "shape": {"field": "out", **shape},
+         "encoding": {"x": left, "y": charts.amount_axis("exit", form=form), "shape": {"field": "out", **shape},
                       "color": charts.signed("net"), "opacity": strong, "tooltip": tooltip}},
     ]  # fmt: skip

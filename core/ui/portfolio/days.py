@@ -28,7 +28,7 @@ def show(of: Course, currency: str) -> None:
     points = equity.thinned(of.days, 400)
     step = -(-len(of.days) // len(points))
     totals = list(accumulate((point.sums.net_pnl for point in points), initial=Decimal(0)))[1:]
-    starts = [point.day - timedelta(days=step - 1) for point in points]
+    starts = equity.starts(of.days, points)
     table = pa.table({
         "day": charts.days(starts),
         "until": charts.days([point.day + timedelta(days=1) for point in points]),

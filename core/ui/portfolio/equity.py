@@ -13,11 +13,12 @@ from core.portfolio.address import View
 from core.portfolio.capital import Capital
 from core.portfolio.equity import Course, Day
 from core.portfolio.figures import Figure
+from core.portfolio.scope import Scope
 from core.ui.cards import text
 from core.ui.portfolio import charts
 
 FIRST = 8
-WHEN = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "1y": "in a year", "all": "since the begin"}
+WHEN = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "1y": "in a year", "all": "since the beginning"}
 
 
 def sentence(of: Course, currency: str, view: View) -> str:
@@ -29,15 +30,18 @@ def sentence(of: Course, currency: str, view: View) -> str:
     return f"{money(own.net_pnl, currency, sign=True)} net {when}, from {count(own.trips, 'round trip')}."
 
 
-def show(of: Course, currency: str, capital: Capital) -> None:
+def show(of: Course, scope: Scope, capital: Capital) -> None:
     """Equity and drawdown, day by day."""
+    currency = scope.currency or ""
     points = [equity.begin(of), *equity.thinned(of.days, equity.POINTS - 1)]
     known = of.capital is not None
     label = "Equity" if known else "Cumulative P&L"
+    alone = known and (scope.symbol is not None or scope.strategy is not None)
+    what = f"{label}, as if only these round trips had been made" if alone else label
     below = "Drawdown"
     table = _table(points, currency, known)
     with st.container(border=True, gap="xsmall", key="portfolio_equity"):
-        st.markdown(f"**{label}** :small[:gray[{text(currency)}, at the end of each UTC day]]")
+        st.markdown(f"**{what}** :small[:gray[{text(currency)}, at the end of each UTC day]]")
         tooltip = charts.tips(when="Day", equity_text=label, net_text="Net P&L", drawdown_text=below)
         form = charts.form(point.equity for point in points)
         start = float(of.capital) if of.capital is not None else 0.0

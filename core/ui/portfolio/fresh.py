@@ -7,6 +7,7 @@ import streamlit as st
 from core import state
 from core.database import Database
 from core.format import age, count
+from core.models.rollups import FIRST_DAY, LAST_DAY
 from core.portfolio.totals import Rollups
 from core.ui import cards, work
 from core.ui.portfolio import asked
@@ -29,11 +30,21 @@ def sentence(standing: Rollups) -> str:
     return f"Up to date: rollups refreshed {when}, and no round trip has changed since."
 
 
+def missing(number: int) -> str:
+    """What is said of so many round trips that are in no figure."""
+    if not number:
+        return ""
+    verb = "is" if number == 1 else "are"
+    years = f"{FIRST_DAY.year} to {LAST_DAY.year}"
+    return f"{count(number, 'round trip')} {verb} in no figure: the exit time lies outside of the years {years}."
+
+
 def show(db: Database, standing: Rollups) -> None:
     """The sentence, what a refresh is doing, and a button to start one."""
-    name = asked.task_of(db)
+    name, outside = asked.task_of(db), asked.left_out_of(db)
     with st.container(horizontal=True, vertical_alignment="center", key="portfolio_fresh"):
-        st.caption(f":material/update: {cards.text(sentence(standing))}", width="stretch")
+        told = " ".join(part for part in (sentence(standing), missing(outside)) if part)
+        st.caption(f":material/update: {cards.text(told)}", width="stretch")
         able = asked.may_refresh() and standing.state != "absent" and not work.running(name)
         if able:
             st.button(

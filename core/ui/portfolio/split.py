@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -28,24 +28,25 @@ def show(db: Database, scope: Scope, choices: Choices, standing: Rollups) -> Non
         empty("This follows when the rollups are built: it would have to read every round trip several times.")
         return
     st.subheader("By symbol", anchor=False)
-    _table({one_line(key[0]): own for key, own in asked.split_of(db, scope, ("symbol",)).items()}, scope, "Symbol")
+    _table([(one_line(key[0]), own) for key, own in asked.split_of(db, scope, ("symbol",)).items()], scope, "Symbol")
     st.subheader("By strategy and exit reason", anchor=False)
     found = asked.split_of(db, scope, ("strategy", "exit_reason"))
-    named = {
-        f"{strategy(name)} · {one_line(reason) or 'no reason named'}": own for (name, reason), own in found.items()
-    }
+    named = [
+        (f"{strategy(name)} · {one_line(reason) or 'no reason named'}", own) for (name, reason), own in found.items()
+    ]
     _table(named, scope, "Strategy · exit reason")
     if len(choices.bots(scope.trade_type, scope.currency)) > 1:
         st.subheader("By bot", anchor=False)
         bots = asked.split_of(db, scope, ("bot_id",))
-        _table({one_line(choices.name(key[0])): own for key, own in bots.items()}, scope, "Bot")
+        _table([(one_line(choices.name(key[0])), own) for key, own in bots.items()], scope, "Bot")
 
 
-def _table(found: Mapping[str, Sums], scope: Scope, what: str) -> None:
+def _table(found: Sequence[tuple[str, Sums]], scope: Scope, what: str) -> None:
+    """A row each; two that are written alike are two rows."""
     if not found:
         empty("Nothing was closed in these days.")
         return
-    rows = sorted(found.items(), key=lambda item: (-item[1].net_pnl, item[0]))
+    rows = sorted(found, key=lambda item: (-item[1].net_pnl, item[0]))
     half = SHOWN // 2
     shown = rows if len(rows) <= SHOWN else [*rows[:half], *rows[-half:]]
     st.table(_columns(shown, scope.currency or "", what), border="horizontal", alt=f"{what}, the highest profit first")

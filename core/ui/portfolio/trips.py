@@ -17,13 +17,13 @@ from core.portfolio.scope import Scope
 from core.portfolio.totals import DAY, midnight
 from core.ui.cards import empty
 from core.ui.explorer import frame
+from core.ui.page import EXPLORER
 from core.ui.portfolio.place import changed
 from core.ui.turning import turn
 from core.ui.viewer import local_zone
 
 TABLE, LIMIT = "trading_trades", 50
 SORT = (Sort("exit_time", descending=True),)
-EXPLORER = "pages/explorer.py"
 
 
 def show(db: Database, scope: Scope, view: View) -> None:
@@ -75,7 +75,7 @@ def filters_of(scope: Scope) -> tuple[Filter, ...]:
         if value is not None:
             found.append(Filter(column, "=", value))
     if scope.strategy == "":
-        found.append(Filter("strategy_name", "is null"))
+        found.append(Filter("strategy_name", "in", (None, "")))
     if scope.since:
         found.append(Filter("exit_time", ">=", midnight(scope.since)))
     if scope.until:
