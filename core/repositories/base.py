@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from core.errors import TradekeepError
 from core.models import Base
 from core.models.base import Now
+from core.repositories.tolerant import rows_of
 
 M = TypeVar("M", bound=Base)
 MOST = 10_000
@@ -32,11 +35,28 @@ class Repository(Generic[M]):
         return row
 
     def _all(self, statement: sa.Select[Any]) -> list[M]:
-        return list(self.session.scalars(statement))
+        return rows_of(self.session, statement)
 
     def _one(self, statement: sa.Select[Any]) -> M | None:
-        found: M | None = self.session.scalars(statement.limit(1)).first()
-        return found
+        return next(iter(self._all(statement.limit(1))), None)
+
+    def _locked(self, statement: sa.Select[Any], *, skip_locked: bool = False) -> list[M]:
+        """Rows as they are now, whatever the session has read before; nobody else changes them until its end."""
+        own = statement.with_for_update(skip_locked=skip_locked)
+        return rows_of(self.session, own.execution_options(populate_existing=True))
+
+    def _alone(self, what: str, of: str) -> bool:
+        """Whether no other transaction is at it now, nor will be until this one's end; PostgreSQL's advisory lock.
+
+        True on SQLite, which has one writer, and where this role may take no such lock.
+        """
+        if self._sqlite:
+            return True
+        may = sa.func.has_function_privilege("pg_try_advisory_xact_lock(int, int)", "EXECUTE")
+        if not self.session.scalar(sa.select(may)):
+            return True
+        lock = sa.func.pg_try_advisory_xact_lock(sa.func.hashtext(f"tradekeep.{what}"), sa.func.hashtext(of))
+        return bool(self.session.scalar(sa.select(lock)))
 
     def _changed(self, statement: Any) -> int:
         """How many rows an UPDATE or DELETE changed; rows that the session holds are read afresh."""
@@ -63,6 +83,10 @@ class Repository(Generic[M]):
     @property
     def _table(self) -> Any:
         return self.model.__table__
+
+    def _insert(self, into: type[Base]) -> postgresql.Insert | sqlite.Insert:
+        """An INSERT that knows ON CONFLICT."""
+        return sqlite.insert(into) if self._sqlite else postgresql.insert(into)
 
     @property
     def _sqlite(self) -> bool:
@@ -110,5 +134,27 @@ def each_of(column: Any) -> sa.Select[Any]:
 
 
 def limited(limit: int) -> int:
-    """A limit within reason: 1 to MOST."""
-    return max(1, min(MOST, int(limit)))
+    """A limit within reason: 1 to MOST. Raises data.value for what is no number."""
+    try:
+        return max(1, min(MOST, int(limit)))
+    except (ValueError, TypeError, OverflowError):
+        raise TradekeepError("data.value", f"{limit!r} is not a number of rows.") from None
+
+
+def ago(**span: float) -> datetime:
+    """The time so many days or seconds before now. Raises data.value where there is no such time."""
+    try:
+        return datetime.now(UTC) - timedelta(**span)
+    except (ValueError, TypeError, OverflowError):
+        unit, number = next(iter(span.items()))
+        raise TradekeepError("data.value", f"{number!r} {unit} ago is no time that can be asked for.") from None
+
+
+def refuse_uneven(rows: Sequence[Mapping[str, Any]], needed: Collection[str], optional: Collection[str] = ()) -> None:
+    """Raise data.mapping for the first row that lacks a needed name or has one that is unknown."""
+    known = {*needed, *optional}
+    for number, row in enumerate(rows, 1):
+        if not row.keys() >= set(needed) or not row.keys() <= known:
+            missing = [f"has no {name}" for name in needed if name not in row]
+            foreign = [f"names {name}, which is unknown" for name in row if name not in known]
+            raise TradekeepError("data.mapping", f"Row {number} {', '.join(missing + foreign)}.")

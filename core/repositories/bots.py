@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from core.errors import TradekeepError
 from core.models import TradingBot, TradingTrade
 from core.models.bots import RoundTripStatus
-from core.repositories.base import Numbered, limited
+from core.repositories.base import Numbered, ago, limited
 
 ALIVE_S = 300
 NAMED = 5
@@ -22,8 +22,7 @@ class Bots(Numbered[TradingBot]):
 
     def with_heartbeat(self, seconds: int = ALIVE_S) -> list[TradingBot]:
         """Those that were heard of within so many seconds, the latest first."""
-        since = datetime.now(UTC) - timedelta(seconds=seconds)
-        alive = sa.select(TradingBot).where(TradingBot.last_heartbeat > since)
+        alive = sa.select(TradingBot).where(TradingBot.last_heartbeat > ago(seconds=seconds))
         return self._all(alive.order_by(TradingBot.last_heartbeat.desc(), TradingBot.id))
 
     def beat(self, id: int, *, at: datetime | None = None) -> bool:

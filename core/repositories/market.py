@@ -8,12 +8,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from core.errors import TradekeepError
 from core.models import AccountState, Candle, SystemEvent
 from core.models.market import EventSeverity, Timeframe
-from core.repositories.base import Numbered, Repository, limited
+from core.repositories.base import Numbered, Repository, ago, limited, refuse_uneven
 
 TRACES = ("DECISION_TRACE", "NO_SIGNAL")
 TRACE_EVERY_S = 300
+CANDLE_KEY, CANDLE_VALUES = ("symbol", "timeframe", "open_time"), ("open", "high", "low", "close", "volume")
 
 
 class Candles(Repository[Candle]):
@@ -24,13 +26,14 @@ class Candles(Repository[Candle]):
     def upsert(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Write candles of any number of coins in one flush; how many were new or changed.
 
-        rows: symbol, timeframe, open_time, open, high, low, close, volume, exchange (optional). Of two rows with one
-        key the later one counts.
+        rows: symbol, timeframe, open_time, open, high, low, close, volume, exchange (none where it is not given). Of
+        two rows with one key the later one counts. Raises data.mapping for a row that lacks one of these or names
+        another, data errors.
         """
-        unique = {(row["symbol"], row["timeframe"], row["open_time"]): row for row in rows}
+        refuse_uneven(rows, (*CANDLE_KEY, *CANDLE_VALUES), ("exchange",))
+        unique = {tuple(row[name] for name in CANDLE_KEY): row for row in rows}
         whole = [{"exchange": None, **row} for row in unique.values()]
-        change = ("open", "high", "low", "close", "volume", "exchange")
-        return self._upsert(whole, ("symbol", "timeframe", "open_time"), change)
+        return self._upsert(whole, CANDLE_KEY, (*CANDLE_VALUES, "exchange"))
 
     def window(
         self,
@@ -41,8 +44,11 @@ class Candles(Repository[Candle]):
         until: datetime | None = None,
         limit: int = 500,
     ) -> list[Candle]:
-        """The newest candles that begin from since and before until, oldest first."""
-        wanted = sa.select(Candle).where(Candle.symbol == symbol, Candle.timeframe == Timeframe(timeframe))
+        """The newest candles that begin from since and before until, oldest first. Raises data.value."""
+        if timeframe not in {*Timeframe}:
+            message = f"{timeframe!r} is not a timeframe: {', '.join(Timeframe)}."
+            raise TradekeepError("data.value", message)
+        wanted = sa.select(Candle).where(Candle.symbol == symbol, Candle.timeframe == timeframe)
         if since is not None:
             wanted = wanted.where(Candle.open_time >= since)
         if until is not None:
@@ -76,7 +82,7 @@ class Events(Numbered[SystemEvent]):
     ) -> bool:
         """Write an event; whether it was written: of a coin's decision traces one in TRACE_EVERY_S is kept."""
         at = at or datetime.now(UTC)
-        if event_type in TRACES and symbol is not None and self._traced_since(symbol, at):
+        if event_type in TRACES and symbol is not None and not self._may_trace(symbol, at):
             return False
         self.add(
             SystemEvent(
@@ -90,12 +96,17 @@ class Events(Numbered[SystemEvent]):
         )
         return True
 
-    def _traced_since(self, symbol: str, at: datetime) -> bool:
-        since = at - timedelta(seconds=TRACE_EVERY_S)
+    def _may_trace(self, symbol: str, at: datetime) -> bool:
+        """Whether there is no trace of the coin, and nobody is writing one: looked at again once that is certain."""
+        return not self._traced(symbol, at) and self._alone("trace", symbol) and not self._traced(symbol, at)
+
+    def _traced(self, symbol: str, at: datetime) -> bool:
+        """Whether there is one around that time: clocks differ, so one that is ahead counts as well."""
+        span = timedelta(seconds=TRACE_EVERY_S)
         recent = sa.select(SystemEvent.id).where(
             SystemEvent.symbol == symbol,
-            SystemEvent.occurred_at > since,
-            SystemEvent.occurred_at <= at,
+            SystemEvent.occurred_at > at - span,
+            SystemEvent.occurred_at < at + span,
             SystemEvent.event_type.in_(TRACES),
         )
         return self.session.execute(recent.limit(1)).first() is not None
@@ -113,7 +124,6 @@ class AccountStates(Numbered[AccountState]):
 
     def history(self, account: str = "main", days: int = 30, limit: int = 10_000) -> list[AccountState]:
         """An account's states of so many days, oldest first; of more than limit the newest."""
-        since = datetime.now(UTC) - timedelta(days=days)
-        own = sa.select(AccountState).where(AccountState.account == account, AccountState.recorded_at > since)
+        own = sa.select(AccountState).where(AccountState.account == account, AccountState.recorded_at > ago(days=days))
         newest = (AccountState.recorded_at.desc(), AccountState.id.desc())
         return self._all(own.order_by(*newest).limit(limited(limit)))[::-1]

@@ -32,7 +32,7 @@ class Messages(Numbered[Message]):
         urgency = sa.case(_URGENCY, value=Message.priority, else_=len(_URGENCY))
         due = sa.select(Message).where(Message.status == MessageStatus.PENDING, Message.scheduled_for <= at)
         due = due.order_by(urgency, Message.scheduled_for, Message.id).limit(limited(limit))
-        found = self._all(due.with_for_update(skip_locked=True))
+        found = self._locked(due, skip_locked=True)
         for message in found:
             message.status, message.locked_by, message.attempts = MessageStatus.PROCESSING, worker, message.attempts + 1
         self.session.flush()
@@ -70,10 +70,12 @@ class Health(Numbered[SystemHealth]):
         own = sa.select(SystemHealth).where(
             SystemHealth.system == system, SystemHealth.component.is_not_distinct_from(component)
         )
-        row = self._one(own.with_for_update())
-        if row is None:
-            row = SystemHealth(system=system, component=component, failure_count=0)
-            self.session.add(row)
+        found = self._locked(own)
+        if not found:  # two may find it missing at once: one of them inserts it, then each in its turn counts
+            new = self._insert(SystemHealth).values(system=system, component=component, status=status, failure_count=0)
+            self.session.execute(new.on_conflict_do_nothing())
+            found = self._locked(own)
+        row = found[0]
         row.status, row.checked_at, row.error_message = status, at, error
         row.avg_response_time_ms = response_time_ms if response_time_ms is not None else row.avg_response_time_ms
         if status == HealthStatus.HEALTHY:

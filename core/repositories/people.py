@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from core.models import AuthIdentity, JobSchedule, JobScheduleRun, User
+from core.models.jobs import RunStatus
 from core.repositories.base import Numbered, limited
 
 
@@ -37,13 +39,43 @@ class Jobs(Numbered[JobSchedule]):
     model = JobSchedule
 
     def due(self, at: datetime | None = None, limit: int = 100) -> list[JobSchedule]:
-        """Enabled jobs whose time has come, the longest overdue first; locked until the unit of work ends.
+        """Enabled jobs whose time has come, the longest overdue first; also those that somebody runs already."""
+        return self._all(_ripe(at or datetime.now(UTC), limit))
 
-        On PostgreSQL two workers never get the same job: what another one holds is left out.
+    def claim(self, worker: str, limit: int = 100, *, at: datetime | None = None) -> list[JobScheduleRun]:
+        """Take what is due and nobody took for this time: a run of each job, ENQUEUED, the longest overdue first.
+
+        One worker gets a job for one time, its next_run_at; who ran it moves that on.
         """
-        ripe = sa.select(JobSchedule).where(JobSchedule.enabled, JobSchedule.next_run_at <= (at or datetime.now(UTC)))
-        ripe = ripe.order_by(JobSchedule.next_run_at, JobSchedule.id).limit(limited(limit))
-        return self._all(ripe.with_for_update(skip_locked=True))
+        at = at or datetime.now(UTC)
+        taken = sa.exists().where(
+            JobScheduleRun.job_id == JobSchedule.id, JobScheduleRun.scheduled_for == JobSchedule.next_run_at
+        )
+        jobs = self._locked(_ripe(at, limit).where(~taken), skip_locked=True)
+        runs = [
+            {
+                "job_type": job.job_type,
+                "job_id": job.id,
+                "user_id": job.user_id,
+                "status": RunStatus.ENQUEUED,
+                "scheduled_for": job.next_run_at,
+                "enqueued_at": at,
+                "worker_id": worker,
+                "job_snapshot": {name: getattr(job, name) for name in ("name", "target", "task_params", "cron")},
+                "attempt": 1,
+            }
+            for job in jobs
+        ]
+        if not runs:
+            return []
+        # A worker that committed just before the lock was had is seen by the unique index alone.
+        new = self._insert(JobScheduleRun).values(runs).on_conflict_do_nothing().returning(JobScheduleRun)
+        return sorted(self.session.scalars(new), key=lambda run: (run.scheduled_for, run.job_id or 0))
+
+
+def _ripe(at: datetime, limit: int) -> sa.Select[Any]:
+    ripe = sa.select(JobSchedule).where(JobSchedule.enabled, JobSchedule.next_run_at <= at)
+    return ripe.order_by(JobSchedule.next_run_at, JobSchedule.id).limit(limited(limit))
 
 
 class Runs(Numbered[JobScheduleRun]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from core.errors import TradekeepError
 from core.models import AgentAction, AgentDecision, Alert, Portfolio, PortfolioSnapshot, Position, Signal, Trade
 from core.models.trading import AlertSeverity, PositionStatus, Side
-from core.repositories.base import Numbered, limited
+from core.repositories.base import Numbered, ago, limited
 
 
 class Trades(Numbered[Trade]):
@@ -23,7 +23,7 @@ class Trades(Numbered[Trade]):
         """The newest executions of so many days (None: ever), newest first."""
         wanted = sa.select(Trade).order_by(Trade.executed_at.desc(), Trade.id.desc()).limit(limited(limit))
         if days is not None:
-            wanted = wanted.where(Trade.executed_at > datetime.now(UTC) - timedelta(days=days))
+            wanted = wanted.where(Trade.executed_at > ago(days=days))
         return self._all(wanted)
 
     def of_symbol(self, symbol: str, limit: int = 100) -> list[Trade]:
@@ -52,15 +52,31 @@ class Positions(Numbered[Position]):
 
     def of_symbol(self, symbol: str, side: Side | None = None) -> Position | None:
         """The open position of a symbol; LONG before SHORT where both are open and no side is given."""
+        return self._one(self._open_of(symbol, side))
+
+    def held(self, symbol: str, side: Side | None = None) -> Position | None:
+        """As of_symbol, as it is now; nobody else changes it until the unit of work ends.
+
+        What is computed from it (one more contract) is then true when it is written.
+        """
+        return next(iter(self._locked(self._open_of(symbol, side).limit(1))), None)
+
+    @staticmethod
+    def _open_of(symbol: str, side: Side | None) -> sa.Select[Any]:
         wanted = sa.select(Position).where(Position.symbol == symbol, Position.status == PositionStatus.OPEN)
         if side is not None:
             wanted = wanted.where(Position.side == side)
-        return self._one(wanted.order_by(Position.side))
+        return wanted.order_by(Position.side)
 
     def update(self, symbol: str, values: Mapping[str, Any], side: Side | None = None) -> Position:
         """Change the open position of a symbol. Raises data.value for another column, data.rows without one."""
         self._refuse_foreign(values)
-        position = self._needed(symbol, side)
+        position = self.held(symbol, side)
+        if position is None:
+            raise TradekeepError("data.rows", f"No position in {symbol} is open.")
+        return self._set(position, values)
+
+    def _set(self, position: Position, values: Mapping[str, Any]) -> Position:
         for name, value in values.items():
             setattr(position, name, value)
         self.session.flush()
@@ -70,13 +86,17 @@ class Positions(Numbered[Position]):
     def save(self, symbol: str, values: Mapping[str, Any], side: Side = Side.LONG) -> Position:
         """Write what is held of a symbol and side: change the open position, or open one.
 
-        values: of CHANGEABLE, and currency, which a new position needs. Raises data.value for another column, and
-        whatever keeps the row from being written.
+        values: of CHANGEABLE, and currency, which a new position needs. Raises data.value for another column and for
+        another currency than the open position has, and whatever keeps the row from being written.
         """
         changes = {name: value for name, value in values.items() if name != "currency"}
-        if self.of_symbol(symbol, side) is not None:
-            return self.update(symbol, changes, side)
         self._refuse_foreign(changes)
+        held = self.held(symbol, side)
+        if held is not None:
+            if values.get("currency", held.currency) != held.currency:
+                message = f"The open position in {symbol} is kept in {held.currency}, not in {values['currency']}."
+                raise TradekeepError("data.value", message)
+            return self._set(held, changes)
         position = self.add(Position(symbol=symbol, side=side, **values))
         self.session.refresh(position)
         return position
@@ -88,19 +108,13 @@ class Positions(Numbered[Position]):
 
     def delete(self, symbol: str, side: Side | None = None) -> bool:
         """Delete the open position of a symbol; whether there was one."""
-        position = self.of_symbol(symbol, side)
+        position = self.held(symbol, side)
         return position is not None and self.remove(position.id)
 
     def _refuse_foreign(self, values: Mapping[str, Any]) -> None:
         foreign = set(values) - self.CHANGEABLE
         if foreign:
             raise TradekeepError("data.value", f"A position's {', '.join(sorted(foreign))} cannot be changed.")
-
-    def _needed(self, symbol: str, side: Side | None) -> Position:
-        found = self.of_symbol(symbol, side)
-        if found is None:
-            raise TradekeepError("data.rows", f"No position in {symbol} is open.")
-        return found
 
 
 class Portfolios(Numbered[Portfolio]):
@@ -115,8 +129,7 @@ class Portfolios(Numbered[Portfolio]):
 
     def history(self, days: int = 30, currency: str | None = None, limit: int = 10_000) -> list[Portfolio]:
         """The values of so many days, oldest first; of more than limit the newest."""
-        since = datetime.now(UTC) - timedelta(days=days)
-        wanted = sa.select(Portfolio).where(Portfolio.timestamp > since)
+        wanted = sa.select(Portfolio).where(Portfolio.timestamp > ago(days=days))
         if currency is not None:
             wanted = wanted.where(Portfolio.currency == currency)
         found = self._all(wanted.order_by(Portfolio.timestamp.desc(), Portfolio.id.desc()).limit(limited(limit)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from core.database import Database
-from core.models import JobSchedule, StrategyTemplate, TradingBot, User
+from core.models import JobSchedule, JobScheduleRun, StrategyTemplate, TradingBot, User
 from core.repositories import unit_of_work
 from core.repositories.bots import ALIVE_S
 
@@ -41,6 +41,12 @@ def strategy_templates(db: Database, user_id: int) -> list[StrategyTemplate]:
 
 
 def due_jobs(db: Database, at: datetime | None = None, limit: int = 100) -> list[JobSchedule]:
-    """Enabled jobs whose time has come, the longest overdue first. Who runs them claims them in one unit of work."""
+    """Enabled jobs whose time has come, the longest overdue first; `claim_jobs` takes them for a worker."""
     with unit_of_work(db) as unit:
         return unit.jobs.due(at, limit)
+
+
+def claim_jobs(db: Database, worker: str, *, at: datetime | None = None, limit: int = 100) -> list[JobScheduleRun]:
+    """Take jobs that are due for a worker, a run of each; of several workers one gets a job for one time."""
+    with unit_of_work(db) as unit:
+        return unit.jobs.claim(worker, limit, at=at)

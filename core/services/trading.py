@@ -38,7 +38,10 @@ def position_of_symbol(db: Database, symbol: str, side: Side | None = None) -> P
 
 
 def save_position(db: Database, symbol: str, values: Mapping[str, Any], side: Side = Side.LONG) -> Position:
-    """Change the open position of a symbol and side, or open one; a new one needs a currency. Raises data errors."""
+    """Change the open position of a symbol and side, or open one; a new one needs a currency.
+
+    Raises data errors, also for another currency than the open position has.
+    """
     with unit_of_work(db) as unit:
         return unit.positions.save(symbol, values, side)
 

@@ -25,6 +25,7 @@ NAMED: dict[str, tuple[Query, tuple[str, ...]]] = {
     "trades by order": (lambda unit: unit.trades.of_order("o77"), ("trades",)),
     "open positions": (lambda unit: unit.positions.open(), ("positions",)),
     "position by symbol": (lambda unit: unit.positions.of_symbol("C7/USDT"), ("positions",)),
+    "held position": (lambda unit: unit.positions.held("C7/USDT"), ("positions",)),
     "update position": (lambda unit: unit.positions.update("C7/USDT", {"current_price": 3}), ("positions",)),
     "save position": (
         lambda unit: unit.positions.save("C7/USDT", {"quantity": 2, "currency": "USDT"}), ("positions",),
@@ -55,6 +56,7 @@ NAMED: dict[str, tuple[Query, tuple[str, ...]]] = {
     "user by provider": (lambda unit: unit.users.by_provider("telegram", "x77"), ("usr_auth_identities", "usr_users")),
     "user by email": (lambda unit: unit.users.by_email("u77@example.org"), ("usr_users",)),
     "jobs due": (lambda unit: unit.jobs.due(), ("job_schedules",)),
+    "jobs claimed": (lambda unit: unit.jobs.claim("w1", at=NOW), ("job_schedules", "job_schedule_runs")),
     "runs of a job": (lambda unit: unit.runs.of_job(7), ("job_schedule_runs",)),
     "audit log": (lambda unit: unit.audit_logs.recent(), ("webui_audit_logs",)),
     "audit log of a person": (lambda unit: unit.audit_logs.recent(user_id=7), ("webui_audit_logs",)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -167,10 +169,38 @@ def test_decision_traces_are_kept_once_in_five_minutes_for_each_coin(db: Databas
         assert not events.record("NO_SIGNAL", "b", symbol="BTC", at=seconds(299))
         assert events.record("NO_SIGNAL", "c", symbol="ETH", at=seconds(299))
         assert events.record("ORDER", "d", symbol="BTC", at=seconds(299.5))
+        assert not events.record("NO_SIGNAL", "behind", symbol="BTC", at=seconds(-20))  # a clock behind the first one's
         assert events.record("NO_SIGNAL", "e", symbol="BTC", at=seconds(300))
     with unit_of_work(db) as unit:
         assert [row.message for row in unit.events.recent()] == ["e", "d", "c", "a"]
         assert [row.message for row in unit.events.recent(event_type="NO_SIGNAL", symbol="BTC")] == ["e"]
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (lambda unit: unit.candles.upsert([without("close")]), "Row 1 has no close."),
+        (lambda unit: unit.candles.upsert([candle(), without("symbol")]), "Row 2 has no symbol."),
+        (lambda unit: unit.candles.upsert([candle(), candle(exchnge="kraken")]), "Row 2 names exchnge, which is"),
+        (lambda unit: unit.candles.window("BTC/USDT", "7m"), "'7m' is not a timeframe: 1m,"),
+        (lambda unit: unit.trades.recent(days=10**9), "1000000000 days ago"),
+        (lambda unit: unit.portfolios.history(10**7), "10000000 days ago"),
+        (lambda unit: unit.account_states.history(days=10**7), "10000000 days ago"),
+        (lambda unit: unit.bots.with_heartbeat(10**15), "1000000000000000 seconds ago"),
+        (lambda unit: unit.trades.of_symbol("BTC/USDT", "many"), "'many' is not a number of rows"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_words(
+    migrated_sqlite: DatabaseConfig, question: Callable[[UnitOfWork], Any], message: str
+) -> None:
+    with Database(migrated_sqlite) as db:
+        with pytest.raises(TradekeepError, match=re.escape(message)) as caught, unit_of_work(db) as unit:
+            question(unit)
+        assert caught.value.error_type == "data"
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in candle().items() if key != name}
 
 
 def test_bots_with_a_heartbeat_and_what_keeps_one_from_going(db: Database) -> None:
@@ -225,9 +255,17 @@ def test_jobs_that_are_due(db: Database) -> None:
         job(unit, "late", 5), job(unit, "later", 9), job(unit, "off", 5, enabled=False), job(unit, "future", -5)
     with unit_of_work(db) as unit:
         assert [row.name for row in unit.jobs.due()] == ["later", "late"]
-        if db.backend == "postgresql":
-            with unit_of_work(db) as other:
-                assert other.jobs.due() == []
+        assert [row.job_snapshot["name"] for row in unit.jobs.claim("w1", limit=1, at=NOW)] == ["later"]
+        assert [(row.job_snapshot["name"], row.status, row.worker_id) for row in unit.jobs.claim("w2", at=NOW)] == [
+            ("late", "ENQUEUED", "w2")
+        ]
+    with unit_of_work(db) as unit:
+        assert unit.jobs.claim("w3", at=NOW) == []
+        late = unit.jobs.due()[-1]
+        assert [row.scheduled_for for row in unit.runs.of_job(late.id)] == [late.next_run_at]
+        late.next_run_at = NOW  # as who ran it does: it is due again
+    with unit_of_work(db) as unit:
+        assert [row.scheduled_for for row in unit.jobs.claim("w3", at=NOW)] == [NOW]
 
 
 def test_messages_are_claimed_by_one_worker_the_most_urgent_first(db: Database) -> None:

@@ -14,9 +14,11 @@ import pyarrow as pa
 from core.database import Database
 from core.errors import TradekeepError
 from core.repositories.bulk.batch import Refusal, write
+from core.repositories.bulk.repeats import Repeats
 from core.repositories.bulk.stage import EARLIER, ROW, Counts
-from core.repositories.bulk.target import Column, Key, Target, as_json, target
-from core.repositories.bulk.text import Repeats, texts_of
+from core.repositories.bulk.target import Column, Key, Target, target
+from core.repositories.bulk.text import texts_of
+from core.repositories.bulk.value import as_json
 
 BATCH_ROWS = 50_000
 
@@ -69,8 +71,7 @@ def _load(db: Database, table: str, rows: Any, key: tuple[str, ...] | None, how:
             chosen = next((one for one in into.keys if set(one.columns) == set(key)), None)
             if chosen is None or not set(key) <= set(columns):
                 raise TradekeepError("data.mapping", f"{into.name} has no key of {', '.join(key)} among the columns.")
-        numbers = [column.name for column in into.columns if column.digits]
-        done, repeats = Counts(), Repeats(numbers)
+        done, repeats = Counts(), Repeats(into)
         for start in range(0, texts.num_rows, BATCH_ROWS):
             some = texts.slice(start, BATCH_ROWS)
             before = repeats.before(some) if how == "upsert" else None

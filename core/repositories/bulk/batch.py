@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from core.errors import TradekeepError, classify
-from core.repositories.bulk.stage import ROW, Counts, Stage, append
+from core.repositories.bulk.stage import EARLIER, ROW, Counts, Stage, append
 from core.repositories.bulk.target import Key, Target
 
 # So many rows of one batch are looked for one by one; more than that is no accident of some rows.
 TRIES = 400
-_LINE = re.compile(r", \D*(\d+)(?:, \w+ (\w+))?")
+# Where COPY was, in any language; what stands before it in the context (a line of a JSON text) counts its own lines.
+_LINE = re.compile(r"^COPY [^\n,]*, \D*(\d+)(?:, \w+ ([^\n]+?) ?: )?", re.M)
 Driver = (sa.exc.DBAPIError, psycopg.Error, sqlite3.Error)
 
 
@@ -64,7 +65,7 @@ def write(
 
 def _straight(connection: sa.Connection, target: Target, rows: pa.Table) -> Counts | None:
     """COPY into the table itself; None where some row needs a closer look, and nothing was written then."""
-    bare = rows.drop_columns([name for name in rows.column_names if name.startswith("__")])
+    bare = rows.drop_columns([ROW, EARLIER])
     for name in bare.column_names:
         if bare[name].null_count and not target.by_name[name].nullable:
             return None
@@ -72,7 +73,7 @@ def _straight(connection: sa.Connection, target: Target, rows: pa.Table) -> Coun
         with connection.begin_nested():
             return append(connection, target, bare)
     except Driver as error:
-        if not _of_rows(error):
+        if not _of_rows(error) and not _no_copy(error):
             raise
     return None
 
@@ -86,13 +87,13 @@ def _staged(
             with connection.begin_nested():
                 return Stage(connection, target, key, rows), rows
         except Driver as error:
-            place = _LINE.search(str(getattr(getattr(error, "diag", None), "context", "") or ""))
+            place = _LINE.search(str(getattr(_told(error), "context", "") or ""))
             if not _of_rows(error) or not place or not rows.num_rows:
                 raise
             at = min(int(place[1]), rows.num_rows) - 1
             refused.append(Refusal(rows[ROW][at].as_py(), place[2] or "", _why(error)))
             rows = pa.concat_tables([rows.slice(0, at), rows.slice(at + 1)])
-    raise TradekeepError("data.file", f"More than {TRIES} rows of one batch have values that {target.name} refuses.")
+    raise _too_many(target, refused)
 
 
 def _bisected(
@@ -104,9 +105,13 @@ def _bisected(
     work: Callable[[Stage], Counts],
     refused: list[Refusal],
 ) -> Counts:
-    """Write the rows; where the database refuses them, find out which: halves of halves."""
+    """Write the rows; where the database refuses them, find out which: halves of halves.
+
+    Those that lack a parent are tried once more at the end: it may have been among the rows after them.
+    """
     waiting: list[pa.Table] = [rows]
-    done, tries = Counts(), 0
+    orphans: list[tuple[pa.Table, Refusal]] = []
+    done, tries, before = Counts(), 0, 0
     while waiting:
         some = waiting.pop()
         try:
@@ -114,17 +119,40 @@ def _bisected(
                 done += work(stage or Stage(connection, target, key, some))
         except Driver as error:
             tries += 1
-            if not _of_rows(error) or tries > TRIES:
+            if not _of_rows(error):
                 raise
-            if some.num_rows == 1:
-                told = getattr(getattr(error, "orig", error), "diag", None)
-                refused.append(Refusal(some[ROW][0].as_py(), getattr(told, "column_name", "") or "", _why(error)))
-                continue
-            half = some.num_rows // 2
-            waiting += [some.slice(half), some.slice(0, half)]
+            if tries > TRIES:
+                raise _too_many(target, refused + [one for _, one in orphans]) from None
+            if some.num_rows > 1:
+                half = some.num_rows // 2
+                waiting += [some.slice(half), some.slice(0, half)]
+            elif classify(error).kind == "data.foreign_key":
+                orphans.append((some, _refusal(some, error)))
+            else:
+                refused.append(_refusal(some, error))
         finally:
             stage = None
+        if not waiting and orphans and len(orphans) != before:
+            before = len(orphans)
+            waiting, orphans = [pa.concat_tables([some for some, _ in orphans])], []
+    refused += [one for _, one in orphans]
     return done
+
+
+def _refusal(row: pa.Table, error: Any) -> Refusal:
+    return Refusal(row[ROW][0].as_py(), getattr(_told(error), "column_name", "") or "", _why(error))
+
+
+def _told(error: Any) -> Any:
+    """What the driver tells of an error, field by field."""
+    return getattr(getattr(error, "orig", error), "diag", None)
+
+
+def _too_many(target: Target, refused: list[Refusal]) -> TradekeepError:
+    known = sorted(refused, key=lambda one: one.row)
+    first = f"; the first is row {known[0].row}: {known[0].column}: {known[0].reason}" if known else ""
+    message = f"{target.name} refuses too many rows of one batch to look for each of them{first}"
+    return TradekeepError("data.file", message.replace(": : ", ": "))
 
 
 def _without(rows: pa.Table, numbers: set[int]) -> pa.Table:
@@ -137,8 +165,14 @@ def _of_rows(error: BaseException) -> bool:
     return found.error_type == "data" or found.kind == "schema.no_partition"
 
 
+def _no_copy(error: Any) -> bool:
+    """Whether COPY is refused where an INSERT may go: there is row level security. Source: manual of COPY."""
+    return getattr(error, "sqlstate", None) == psycopg.errors.FeatureNotSupported.sqlstate
+
+
 def _why(error: Any) -> str:
     """What the database says, in a line."""
     found = classify(error)
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return f"{found.title}: {said[0]}" if said and found.kind != "data.check" else found.message
+    of_trigger = found.kind == "data.check" and not getattr(_told(error), "constraint_name", None)
+    return f"{found.title}: {said[0]}" if said and (found.kind != "data.check" or of_trigger) else found.message

@@ -15,8 +15,9 @@ from pyarrow import csv
 
 from core.repositories.bulk.target import Key, Target, execute, quoted
 
-ROW, EARLIER = "__row", "__earlier"  # the row's number in its source; how often its content came before it
-STAGED = '"__staged"'
+# The row's number in its source; how often its content came before it. Beside a table's own columns, so long names.
+ROW, EARLIER = "__tradekeep_row", "__tradekeep_earlier"
+STAGED, _PLACE, _TIMES = '"__staged"', '"__tradekeep_place"', '"__tradekeep_times"'
 PIECE_BYTES = 1 << 18
 _NUMBER = re.compile(r"\((-?[\d.]+)\)")
 TIMED = frozenset({"timestamp with time zone", "timestamp without time zone", "datetime"})
@@ -26,7 +27,8 @@ UNEQUAL = frozenset({"json", "xml", "point", "line", "lseg", "box", "path", "pol
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of rows. skipped: they were there already, just so, or a later row of the source has their key."""
+    """What became of rows. skipped: they were there already, just so, a later row of the source has their key, or a
+    trigger of the table left them out."""
 
     inserted: int = 0
     updated: int = 0
@@ -36,39 +38,44 @@ class Counts:
         return Counts(self.inserted + other.inserted, self.updated + other.updated, self.skipped + other.skipped)
 
 
-def copy_in(connection: sa.Connection, table: str, rows: pa.Table) -> None:
-    """COPY texts straight into a table of PostgreSQL; NULL is an unquoted nothing."""
+def copy_in(connection: sa.Connection, table: str, rows: pa.Table) -> int:
+    """COPY texts straight into a table of PostgreSQL; NULL is an unquoted nothing. How many the server wrote."""
     names = ", ".join(quoted(name) for name in rows.column_names).replace("%%", "%")
     driver: Any = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     if not rows.num_rows:
-        return
+        return 0
     sink = pa.BufferOutputStream()
     # In one piece: pyarrow 26 writes rubbish for an empty chunk among others.
     csv.write_csv(rows.combine_chunks(), sink, csv.WriteOptions(include_header=False))
     text = memoryview(sink.getvalue())
     statement = f"COPY {table.replace('%%', '%')} ({names}) FROM STDIN (FORMAT csv)"
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        for start in range(0, len(text), PIECE_BYTES):
-            copy.write(text[start : start + PIECE_BYTES])
+    with driver.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for start in range(0, len(text), PIECE_BYTES):
+                copy.write(text[start : start + PIECE_BYTES])
+        return cursor.rowcount
 
 
 def append(connection: sa.Connection, target: Target, rows: pa.Table) -> Counts:
     """Write rows straight into their table, without a look at what is there."""
     if target.backend == "postgresql":
-        copy_in(connection, target.sql, rows)
+        written = copy_in(connection, target.sql, rows)
     else:
         names = ", ".join(quoted(name) for name in rows.column_names)
         marks = ", ".join(["%s"] * rows.num_columns)
-        _many(connection, f"INSERT INTO {target.sql} ({names}) VALUES ({marks})", rows)  # noqa: S608  # quoted names
-    return Counts(inserted=rows.num_rows)
+        sql = f"INSERT INTO {target.sql} ({names}) VALUES ({marks})"  # noqa: S608  # quoted names
+        written = _many(connection, sql, rows)
+    return Counts(inserted=written, skipped=rows.num_rows - written)
 
 
-def _many(connection: sa.Connection, sql: str, rows: pa.Table) -> None:
-    if rows.num_rows:
-        values = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-        execute_many: Any = connection.exec_driver_sql
-        execute_many(sql.replace("%s", "?").replace("%%", "%"), values)
+def _many(connection: sa.Connection, sql: str, rows: pa.Table) -> int:
+    """Run a statement of SQLite once for each row; how many it wrote."""
+    if not rows.num_rows:
+        return 0
+    values = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    execute_many: Any = connection.exec_driver_sql
+    return int(execute_many(sql.replace("%s", "?").replace("%%", "%"), values).rowcount)
 
 
 class Stage:
@@ -236,8 +243,8 @@ class Stage:
         assert self.key is not None
         by = ", ".join(quoted(name) for name in self.key.columns)
         return (
-            f'(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {by} ORDER BY "{ROW}" DESC) AS "__place"'  # noqa: S608
-            f' FROM {self._from} staged WHERE {self._keyed}) numbered WHERE "__place" = 1)'
+            f'(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {by} ORDER BY "{ROW}" DESC) AS {_PLACE}'  # noqa: S608
+            f" FROM {self._from} staged WHERE {self._keyed}) numbered WHERE {_PLACE} = 1)"
         )
 
     def _by_content(self) -> str:
@@ -249,20 +256,21 @@ class Stage:
             matched.append(f"coalesce(CAST(t.{name} AS text), '') = coalesce(CAST(k.{name} AS text), '')")
         return (
             f"WITH k AS (SELECT * FROM {self._from} s WHERE NOT ({self._keyed})),"  # noqa: S608  # quoted names
-            f' e AS (SELECT k."{ROW}", count(*) AS "__times" FROM k JOIN {self.target.sql} t'
+            f' e AS (SELECT k."{ROW}", count(*) AS {_TIMES} FROM k JOIN {self.target.sql} t'
             f' ON {" AND ".join(matched)} GROUP BY k."{ROW}")'
         )
 
     # Those of k that have come more often than they are in the table.
-    _new = f'FROM k LEFT JOIN e ON e."{ROW}" = k."{ROW}" WHERE k."{EARLIER}" >= coalesce("__times", 0)'
+    _new = f'FROM k LEFT JOIN e ON e."{ROW}" = k."{ROW}" WHERE k."{EARLIER}" >= coalesce({_TIMES}, 0)'
 
     # --- writing them
 
     def insert(self) -> Counts:
         """Write all of them, without a look at what is there."""
         values = ", ".join(self._value(name) for name in self.columns)
-        self._run(f"INSERT INTO {self.target.sql} ({self._names()}) SELECT {values} FROM {self._from} s")  # noqa: S608
-        return Counts(inserted=self.rows)
+        into = f"INSERT INTO {self.target.sql} ({self._names()})"
+        written = self._run(f"{into} SELECT {values} FROM {self._from} s").rowcount  # noqa: S608  # quoted names
+        return Counts(inserted=written, skipped=self.rows - written)
 
     def write(self) -> Counts:
         """Insert what is new, change what differs, leave what is the same."""
@@ -276,8 +284,8 @@ class Stage:
     def _by_key(self) -> Counts:
         if self.sqlite or self.target.partitioned:  # which cannot tell afterwards what was new
             seen = self._forecast_by_key()
-            self._run(self._upsert(self._latest()))
-            return seen
+            left_out = seen.inserted + seen.updated - self._run(self._upsert(self._latest())).rowcount
+            return Counts(max(0, seen.inserted - left_out), seen.updated - max(0, left_out - seen.inserted))
         try:
             with self.connection.begin_nested():
                 return self._returning(f"(SELECT * FROM {self._from} staged WHERE {self._keyed})")  # noqa: S608

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,10 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from core.database.naming import MEANT, MEANT_SQLITE, meant, meant_sqlite
 from core.errors import TradekeepError
 from core.format import identifier
 
-_PG = """
+_PG = f"""
 SELECT n.nspname, c.relname, c.relkind::text,
   (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod),
       format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), NOT a.attnotnull,
@@ -43,11 +43,10 @@ SELECT n.nspname, c.relname, c.relkind::text,
        JOIN pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.num)) ORDER BY o.conname)
    FROM pg_constraint o WHERE o.conrelid = c.oid AND o.contype = 'f'),
   has_database_privilege(current_database(), 'TEMPORARY')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE (c.relname = %s OR n.nspname || '.' || c.relname = %s) AND c.relkind IN ('r', 'p')
+FROM {MEANT} WHERE c.relkind IN ('r', 'p')
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-ORDER BY c.relname = %s AND n.nspname = 'public' DESC, n.nspname LIMIT 1
-"""
+ORDER BY meant.place, n.nspname LIMIT 1
+"""  # noqa: S608  # a constant
 _CHOICES = re.compile(r"""^\(?"?(?P<column>\w+)"? (?:= ANY \(ARRAY\[(?P<array>.+)\]\)|IN \((?P<list>.+)\))\)?$""", re.S)
 _WORD = re.compile(r"'((?:[^']|'')*)'(?:::[\w ]+)?")
 _LONGEST = re.compile(r"""^\(?length\("?(?P<column>\w+)"?\) <= (?P<longest>\d+)\)?$""")
@@ -162,8 +161,7 @@ def target(connection: sa.Connection, table: str) -> Target:
 
 
 def _postgresql(connection: sa.Connection, table: str) -> Target | None:
-    sql = _PG.replace("%s", "\0").replace("%", "%%").replace("\0", "%s")
-    row = connection.exec_driver_sql(sql, (table, table, table)).one_or_none()
+    row = connection.exec_driver_sql(_PG, meant(table)).one_or_none()
     if row is None:
         return None
     schema, name, kind, columns, keys, rules, foreign, may_stage = row
@@ -208,12 +206,10 @@ def _worded(
 
 
 def _sqlite(connection: sa.Connection, table: str) -> Target | None:
-    name = table.removeprefix("main.")
-    found = connection.exec_driver_sql(
-        "SELECT sql FROM sqlite_master WHERE name = ? AND type = 'table'", (name,)
-    ).scalar_one_or_none()
-    if found is None:
+    row = connection.exec_driver_sql(MEANT_SQLITE, meant_sqlite(table)).one_or_none()
+    if row is None or row[1] != "table":
         return None
+    name, _, found = row
     rows = connection.exec_driver_sql(
         'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid', (name,)
     ).all()
@@ -262,8 +258,3 @@ def _sqlite_rules(sql: str, names: list[str]) -> list[Rule]:
         of = tuple(name for name in names if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", body))
         found.append(Rule((match[1] or "").strip('"'), body, of))
     return found
-
-
-def as_json(value: Any) -> str:
-    """A JSON text of a dict or list, as both backends take it."""
-    return json.dumps(value, ensure_ascii=False, default=str)
