@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, cast
 
 import typer
 
 from core.commands.frame import Json, Project, app, run, switch
+from core.commands.outfile import Gone, Pipe, replaced
 from core.database import Databases
 from core.errors import TradekeepError
 from core.settings import Settings
@@ -32,7 +34,7 @@ def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
 
 @app.command(name="import")
 def import_file(
-    file: Annotated[str, typer.Argument(help="CSV (also .gz), Parquet or SQLite file; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="CSV, JSON lines (also .gz), Parquet or SQLite; - for standard input.")],
     table: Annotated[str | None, typer.Argument(help="The table to write into; none for a bot's database.")] = None,
     mapping: Pairs = None,
     values: Fixed = None,
@@ -40,8 +42,12 @@ def import_file(
     append: Annotated[bool, switch("--append", says="Add every row, without a look at what is there.")] = False,
     source_table: Annotated[str | None, typer.Option("--from", help="Which table of a SQLite file.")] = None,
     zone: Annotated[str, typer.Option(help="Of times without a time zone: Europe/Berlin.")] = "UTC",
-    bot: Annotated[str | None, typer.Option(help="What to call the bot of a bot's database.")] = None,
-    errors: Annotated[Path | None, typer.Option(help="Write the rows at fault into this file.")] = None,
+    comma: Annotated[bool, switch("--decimal-comma", says="Numbers are written as 1.234,56.")] = False,
+    day_first: Annotated[bool, switch("--day-first", says="01/02/2024 is a day of February.")] = False,
+    month_first: Annotated[bool, switch("--month-first", says="01/02/2024 is a day of January.")] = False,
+    bot: Annotated[str | None, typer.Option(help="Whose rows they are; a new name makes a bot.")] = None,
+    errors: Annotated[Path | None, typer.Option(help="Write the rows at fault, at most 10,000, here.")] = None,
+    faulty: Annotated[Path | None, typer.Option("--to-correct", help="Write those rows as they stood here.")] = None,
     project: Project = None,
     as_json: Json = False,
 ) -> None:
@@ -49,26 +55,36 @@ def import_file(
     if table is None:
         _import_bot(file, bot, dry_run, project, as_json)
         return
+    if day_first and month_first:
+        raise typer.BadParameter("either the day or the month comes first")
     pairs, fixed = _pairs(mapping, "--map"), _pairs(values, "--set")
 
     def work(settings: Settings, terminal: Terminal) -> tuple[bool, Any]:
         from core.explore.imports import errors_csv, import_rows
 
-        with Databases.from_settings(settings) as databases:
-            done = import_rows(
-                databases.owner,
-                table,
-                sys.stdin.buffer if file == "-" else file,
-                mapping={name: to or None for name, to in pairs.items()},
-                upsert=not append,
-                dry_run=dry_run,
-                progress=terminal,
-                values=fixed,
-                source_table=source_table,
-                zone=zone,
-            )
-        if errors is not None and done.errors:
-            errors.write_bytes(errors_csv(done.errors))
+        with ExitStack() as files:  # opened before anything is imported: a file that cannot be written says so first
+            listed = files.enter_context(replaced(errors)) if errors else None
+            as_stood = files.enter_context(replaced(faulty)) if faulty else None
+            with Databases.from_settings(settings) as databases:
+                done = import_rows(
+                    databases.owner,
+                    table,
+                    sys.stdin.buffer if file == "-" else file,
+                    mapping={name: to or None for name, to in pairs.items()},
+                    upsert=not append,
+                    dry_run=dry_run,
+                    progress=terminal,
+                    values=fixed,
+                    source_table=source_table,
+                    zone=zone,
+                    bot=bot,
+                    comma=comma,
+                    day_first=day_first or (False if month_first else None),
+                )
+            if listed:
+                listed.write(errors_csv(done.errors))
+            if as_stood and done.faulty:
+                as_stood.write(done.faulty.csv(done.errors))
         for name, to in done.mapping.items():
             terminal.line(f"{name} -> {to}")
         for note in done.notes:
@@ -76,10 +92,11 @@ def import_file(
         for one in done.errors[:SHOWN]:
             terminal.line(f"row {one.row}: {one.column}: {one.value!r}: {one.reason}")
         if len(done.errors) > SHOWN:
-            where = f"see {errors}" if errors else "--errors FILE writes them all"
+            most = "them all" if done.error_count == len(done.errors) else f"the first {len(done.errors):,}"
+            where = f"see {errors}" if errors else f"--errors FILE writes {most}"
             terminal.line(f"and {done.error_count - SHOWN:,} more rows at fault; {where}")
         terminal.line(("dry run, nothing written: " if dry_run else "") + done.sentence)
-        return True, done.as_dict()
+        return bool(done.inserted + done.updated + done.skipped) or not done.error_count, done.as_dict()
 
     run("import", as_json, project, work)
 
@@ -137,28 +154,31 @@ def export(
         chosen: Any = format or FORMATS.get(to.suffix.lower(), "csv")
         if file != "-" and to.exists() and not force:
             raise TradekeepError("config.usage", f"{to} exists; --force replaces it.")
-        part = to.with_name(f".{to.name}.part")
-        try:
-            with Databases.from_settings(settings) as databases:
-                view = View(
-                    table,
-                    filters=tuple(_filter(one) for one in where or []),
-                    sort=tuple(Sort(one.removeprefix("-"), one.startswith("-")) for one in sort or []),
-                    columns=tuple(one.strip() for one in columns.split(",")) if columns else (),
-                )
-                options: dict[str, Any] = {"columns": view.columns or None, "format": chosen, "progress": terminal}
-                wanted = (databases.reader, table, view.filters, view.sort)
-                if file == "-":
-                    rows = export_rows(*wanted, out=sys.stdout.buffer, **options)
-                else:
-                    with part.open("wb") as out:
-                        rows = export_rows(*wanted, out=out, **options)
-                    part.replace(to)
-                exports.note(databases.writer, view, chosen, rows, by=local_operator())
-        finally:
-            part.unlink(missing_ok=True)
+        so_far, whole = 0, True
+
+        def progress(done: int, total: int, message: str) -> None:
+            nonlocal so_far
+            so_far = done
+            terminal(done, total, message)
+
+        with Databases.from_settings(settings) as databases:
+            view = View(
+                table,
+                filters=tuple(_filter(one) for one in where or []),
+                sort=tuple(Sort(one.removeprefix("-"), one.startswith("-")) for one in sort or []),
+                columns=tuple(one.strip() for one in columns.split(",")) if columns else (),
+            )
+            options: dict[str, Any] = {"columns": view.columns or None, "format": chosen, "progress": progress}
+            try:
+                with replaced(to) if file != "-" else nullcontext(cast(BinaryIO, Pipe())) as out:
+                    rows = export_rows(databases.reader, table, view.filters, view.sort, out=out, **options)
+                    out.flush()
+            except Gone:  # who read the rows had enough of them
+                rows, whole = so_far, False
+            exports.note(databases.writer, view, chosen, rows, by=local_operator())
         size = to.stat().st_size if file != "-" else 0
-        terminal.say(f"{rows:,} rows of {table} in {file}")
+        if whole:
+            terminal.say(f"{rows:,} rows of {table} in {file}")
         return True, {"table": table, "file": file, "format": chosen, "rows": rows, "bytes": size}
 
     run("export", as_json, project, work)

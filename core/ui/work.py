@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
 
 from core import state
-from core.format import duration
+from core.format import age, duration
 from core.tasks import Progress, Step, Task
 from core.ui import cards
 
@@ -45,6 +46,14 @@ def ended(name: str) -> Task | None:
     return task
 
 
+def head(task: Task) -> None:
+    """What ended, when, and the way to close it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        ended_at = datetime.fromtimestamp(task.finished or task.started, UTC)
+        st.caption(f"{cards.text(task.title)} · {age(ended_at)}", width="stretch")
+        st.button("Close", key=f"{task.name}_close", on_click=state.tasks().forget, args=(task.name,))
+
+
 def _cancelled(task: Task) -> None:
     kept = [step.title for step in task.steps if step.state in ("done", "skipped")]
     if kept:
@@ -69,7 +78,7 @@ def _watch(name: str) -> None:
         return
     if not task.running and not whole_run:  # a rerun from within a whole run would swallow a click
         st.rerun()
-    st.progress(task.share, text=cards.text(task.message or task.title))
+    st.progress(task.share, text=cards.text(" · ".join(filter(None, (task.title, task.message)))))
     show_steps(task.steps)
     if st.button("Cancel", key=f"work_cancel_{name}", disabled=task.cancel_requested.is_set()):
         task.cancel()

@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 from core.settings import DatabaseConfig
 from tests.browser.harness import App, Visitor
 from tests.explore.test_import_bots import freqtrade_file
+from tests.explore.test_import_rules import ROUND_TRIPS
 from tests.servers import Cluster
 
 __all__ = ["freqtrade_file"]
@@ -131,6 +132,55 @@ def test_a_cancelled_import_says_how_many_rows_are_in(
     assert counted(cluster, migrated, "SELECT count(*) FROM trades") == total
 
 
+def test_round_trips_go_to_a_bot_that_they_make(
+    connected: App, window: Callable[..., Visitor], cluster: Cluster, migrated: DatabaseConfig
+) -> None:
+    person = window(connected).open("/import")
+    person.wait_for("Upload a file")
+    choose(person, "rt.csv", ROUND_TRIPS)
+    person.wait_for("Columns: 9 of 9 are known")
+    go = person.page.get_by_role("button", name="Import into trading_trades")
+    expect(go).to_be_disabled()
+    person.wait_for("trading_trades needs a bot.")
+    bot = person.page.get_by_role("combobox", name="Bot whose rows they are")
+    bot.fill("Ada's grid")
+    bot.press("Enter")
+    person.settle().wait_for("There is no bot Ada's grid yet")
+    person.page.get_by_role("combobox", name="More that is the same for every row").click()
+    person.page.keyboard.type("strategy_name")
+    person.page.get_by_role("option", name="strategy_name", exact=True).click()
+    person.page.keyboard.press("Escape")  # the list stays open over the rest
+    person.settle()
+    strategy = person.page.get_by_role("textbox", name="the same for every row").last
+    strategy.fill("grid")
+    strategy.press("Tab")
+    person.settle()
+    # Neither the file nor what was chosen is lost on another page.
+    person.go("Portfolio").go("Import").wait_for("rt.csv is still here")
+    assert bot.input_value() == "Ada's grid"
+    person.click("Import into trading_trades")
+    person.wait_for("3 new, 0 changed, 0 there already, 0 at fault", timeout_s=60)
+    sql = "SELECT b.name, t.strategy_name, t.direction, t.status FROM trading_trades t JOIN trading_bots b"
+    assert cluster.sql(f"{sql} ON b.id = t.bot_id ORDER BY t.symbol", database=migrated.database) == [
+        ("Ada's grid", "grid", "LONG", "CLOSED"),
+        ("Ada's grid", "grid", "SHORT", "CLOSED"),
+        ("Ada's grid", "grid", "SHORT", "OPEN"),
+    ]
+    # The next file is not told what became of this one.
+    choose(person, "cities.csv", "city,population\nBerlin,3600000\n")
+    person.wait_for("No table has columns like these: city, population.")
+    assert "3 new" not in person.text()
+    choose(person, "fills.csv", HEAD.replace(",", ";") + "01/02/2024;X;buy;0,5;1;USDT;a;b\n")
+    person.wait_for("1 of 8 columns is left out: note.")
+    person.page.get_by_text("Decimal comma").click()
+    person.settle()
+    person.page.get_by_text("a day of February").click()
+    person.settle().click("Import into trades")
+    person.wait_for("1 new, 0 changed, 0 there already, 0 at fault", timeout_s=60)
+    assert cluster.sql("SELECT quantity::text, executed_at::date::text, status FROM trades",
+                       database=migrated.database) == [("0.5000000000", "2024-02-01", "FILLED")]  # fmt: skip
+
+
 def test_a_role_that_may_only_read_is_told_what_it_lacks(
     start_app: Callable[..., App], window: Callable[..., Visitor], cluster: Cluster, migrated: DatabaseConfig
 ) -> None:
@@ -161,6 +211,9 @@ def test_a_role_that_may_only_read_is_told_what_it_lacks(
         person.wait_for("may not read or write this table", timeout_s=60)
         person.wait_for('GRANT SELECT, INSERT, UPDATE, DELETE ON "trades" TO "only_looks"')
         assert "Traceback" not in person.text()
+        person.wait_for("Importing fills.csv into trades")
+        person.click("Close")
+        assert "may not read or write" not in person.text()
     finally:
         cluster.sql("DROP OWNED BY only_looks", "DROP ROLE only_looks", database=migrated.database)
 

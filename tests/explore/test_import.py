@@ -185,6 +185,7 @@ def test_a_mapping_that_cannot_be_is_refused_before_anything_is_read(
 
 def test_our_own_export_comes_back_as_it_was(db: Database) -> None:
     texts = ["=1+1", "'=1", "''=1", "'x", "@a", '"q"', "a,b", "line\nbreak", "-", "\ttab", "ä€𝄞", ""]
+    texts += ["﹦1", "x;=1", "x\t=1"]
     lines = [f"2024-01-01T00:00:{n:02}.123456Z,BTC/USDT,BUY,0.1234567891,1e-7,USDT,o{n}" for n in range(len(texts))]
     text = (
         HEAD.strip()

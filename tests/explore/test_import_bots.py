@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,28 @@ def filled(connection: Any, mark: str, tables: dict[str, str], content: dict[str
         connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join([mark] * len(many[0]))})', many)
 
 
-@pytest.fixture
-def freqtrade_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tradesv3.sqlite"
+def freqtrade(path: Path, trades: list[Any], orders: list[Any]) -> Path:
+    """A database of freqtrade in place of what was there."""
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
     connection = sqlite3.connect(path)
-    filled(connection, "?", NEW, {"trades": TRADES, "orders": ORDERS, "pairlocks": [(1, "BTC/USDT")]})
+    content = {"trades": trades, "orders": orders, "pairlocks": [(1, "BTC/USDT")]}
+    filled(connection, "?", NEW, {table: rows for table, rows in content.items() if rows})
     connection.commit()
     connection.close()
     return path
+
+
+@pytest.fixture
+def freqtrade_file(tmp_path: Path) -> Path:
+    return freqtrade(tmp_path / "tradesv3.sqlite", TRADES, ORDERS)
+
+
+def with_(row: tuple[Any, ...], **columns: Any) -> tuple[Any, ...]:
+    """A row of TRADES or ORDERS with other values."""
+    table = "trades" if len(row) == len(TRADES[0]) else "orders"
+    names = [column.split()[0] for column in NEW[table].split(",")]
+    return tuple(columns.get(name, value) for name, value in zip(names, row, strict=True))
 
 
 def figures(done: BotImport) -> dict[str, tuple[Decimal, Decimal]]:
@@ -151,6 +166,72 @@ def test_what_has_changed_since_is_changed(db: Database, freqtrade_file: Path) -
     done = import_bot(db, freqtrade_file)
     assert counts(done) == [(0, 1, 2), (0, 0, 5)]
     assert figures(done)["closed trades"] == (3, 3)
+
+
+def test_another_bots_file_of_the_same_name_is_refused(db: Database, freqtrade_file: Path, tmp_path: Path) -> None:
+    import_bot(db, freqtrade_file)
+    before = rows(db, "SELECT * FROM trading_trades ORDER BY id"), rows(db, "SELECT * FROM trading_bots")
+    others = (
+        [with_(TRADES[0], pair="XRP/USDT"), TRADES[1]],
+        [with_(TRADES[0], open_date="2023-01-01 00:00:00"), *TRADES[1:]],
+        [with_(TRADES[0], id=9)],
+    )
+    for trades in others:
+        other = freqtrade(tmp_path / "B" / "tradesv3.sqlite", list(trades), [])
+        for dry_run in (True, False):
+            with pytest.raises(TradekeepError, match=r"another database: .*name of its own"):
+                import_bot(db, other, dry_run=dry_run)
+    assert (rows(db, "SELECT * FROM trading_trades ORDER BY id"), rows(db, "SELECT * FROM trading_bots")) == before
+    assert counts(import_bot(db, other, name="B"))[0] == (1, 0, 0)
+    # The first one grows; an open trade that nothing was bought for goes, and its number is given again.
+    grown = [*TRADES[:2], with_(TRADES[2], pair="ADA/USDT"), with_(TRADES[0], id=5)]
+    assert counts(import_bot(db, freqtrade(freqtrade_file, grown, ORDERS)))[0] == (1, 1, 2)
+
+
+def test_an_order_that_goes_on_being_filled_stays_one(db: Database, freqtrade_file: Path) -> None:
+    import_bot(db, freqtrade_file)
+    later = with_(ORDERS[5], status="closed", filled=0.04, order_filled_date="2024-01-03 00:05:00")
+    freqtrade(freqtrade_file, TRADES, [*ORDERS[:5], later])
+    for expected in ((0, 1, 4), (0, 0, 5)):
+        assert counts(import_bot(db, freqtrade_file, dry_run=True))[1] == expected
+        assert counts(done := import_bot(db, freqtrade_file))[1] == expected
+        assert figures(done)["bought and sold, ETH/USDT"] == (Decimal("0.04"), Decimal("0.04"))
+    with db.connect() as connection:  # as two imports of an earlier version of ours left it
+        connection.exec_driver_sql(
+            "INSERT INTO trades (symbol, action, quantity, price, currency, executed_at, order_id, source, exchange)"
+            " SELECT symbol, action, 0.02, price, currency, '2024-01-03 00:01:00.000000', order_id, source, exchange"
+            " FROM trades WHERE order_id = 'c1'"
+        )
+    assert counts(import_bot(db, freqtrade_file))[1] == (0, 0, 5)
+    found = rows(db, "SELECT quantity, status FROM trades WHERE order_id = 'c1'")
+    assert [(float(quantity), status) for quantity, status in found] == [(0.04, "FILLED")]
+
+
+def test_two_at_once_make_one_bot(db: Database, freqtrade_file: Path) -> None:
+    done: list[BotImport] = []
+
+    def run() -> None:
+        with Database(db.config) as own:
+            done.append(import_bot(own, freqtrade_file))
+
+    both = [threading.Thread(target=run) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert sorted(counts(one)[0] for one in done) == [(0, 0, 3), (3, 0, 0)]
+    assert rows(db, "SELECT count(*) FROM trading_bots")[0][0] == 1
+    assert rows(db, "SELECT count(*) FROM trading_trades")[0][0] == 3
+
+
+def test_what_an_open_trade_has_realized_is_said(db: Database, tmp_path: Path) -> None:
+    path = freqtrade(tmp_path / "tradesv3.sqlite", TRADES, ORDERS)
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE trades ADD COLUMN realized_profit FLOAT")
+    connection.execute("UPDATE trades SET realized_profit = 3.25 WHERE id IN (1, 3)")
+    connection.commit()
+    connection.close()
+    assert "1 open trade realized 3.25 USDT by partial exits" in " ".join(import_bot(db, path).notes)
 
 
 def test_a_database_of_freqtrade_on_postgresql(migrated: DatabaseConfig, pg_database: DatabaseConfig) -> None:

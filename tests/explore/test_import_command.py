@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from core import envfile
 from core.commands import app_for
 from core.services.alerts import local_operator
 from core.settings import DatabaseConfig
+from tests.browser.harness import ROOT
 from tests.explore.test_import import GOOD, HEAD
 from tests.explore.test_import_bots import freqtrade_file
 from tests.servers import Cluster
@@ -100,3 +105,62 @@ def test_what_cannot_be_ends_with_a_reason(project: Path, words: tuple[str, ...]
     assert "Traceback" not in done.output
     assert done.output.strip()
     assert not (project / "x.csv").exists()
+
+
+def test_the_rows_at_fault_are_a_file_of_this_import(project: Path) -> None:
+    errors, bad, good = project / "errors.csv", project / "bad.csv", project / "good.csv"
+    bad.write_text(HEAD + BAD * 7)
+    good.write_text(HEAD + GOOD)
+    found = as_json("import", str(bad), "trades", "--errors", str(errors))
+    assert (found["ok"], found["import"]["error_count"]) == (False, 7)  # nothing of it was good
+    assert len(errors.read_text().splitlines()) == 8
+    errors.chmod(0o640)
+    assert as_json("import", str(good), "trades", "--errors", str(errors))["ok"]
+    assert (len(errors.read_text().splitlines()), errors.stat().st_mode & 0o777) == (1, 0o640)
+    assert "--errors FILE writes them all" in core("import", str(bad), "trades").stdout
+    for nowhere in (project / "missing" / "e.csv", project):
+        other = (HEAD + GOOD.replace("o1", "o9")).encode()
+        assert core("import", "-", "trades", "--errors", str(nowhere), given=other).exit_code == 1
+    assert as_json("import", str(good), "trades")["import"]["skipped"] == 4
+    assert as_json("export", "trades", "left.csv")["export"]["rows"] == 4
+
+
+def test_an_export_replaces_files_alone(project: Path) -> None:
+    os.mkfifo(project / "pipe")
+    (project / "victim").write_text("precious")
+    (project / ".o.csv.part").symlink_to("victim")
+    heard: list[bytes] = []
+    reader = threading.Thread(target=lambda: heard.append((project / "pipe").read_bytes()))
+    reader.start()
+    assert core("export", "alerts", str(project / "pipe"), "--force").exit_code == 0
+    reader.join(10)
+    assert heard[0].startswith(b"id,")
+    assert (project / "pipe").is_fifo()
+    assert core("export", "alerts", str(project / "o.csv")).exit_code == 0
+    assert (project / "victim").read_text() == "precious"
+    assert not (project / "o.csv").is_symlink()
+    for folder in (".", "", str(project)):
+        done = core("export", "alerts", folder, "--force")
+        assert (done.exit_code, "is a folder" in done.output) == (1, True)
+    assert not list(project.glob(".tradekeep-*.part"))
+
+
+def test_a_reader_that_has_enough_ends_an_export_quietly(
+    project: Path, cluster: Cluster, migrated: DatabaseConfig
+) -> None:
+    cluster.sql(
+        "INSERT INTO trades (symbol, action, quantity, price, currency, executed_at)"
+        " SELECT 'B', 'BUY', 1, 1, 'USD', now() - n * interval '1 s' FROM generate_series(1, 20000) n",
+        database=migrated.database,
+    )
+    command = [sys.executable, "-m", "core", "export", "trades", "-"]
+    process = subprocess.Popen(
+        command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout
+    assert process.stdout.readline().startswith(b"id,")
+    process.stdout.close()
+    assert process.stderr
+    assert (process.wait(30), process.stderr.read()) == (0, b"")
+    process.stderr.close()
+    assert len(cluster.sql(LOGGED, database=migrated.database)) == 1

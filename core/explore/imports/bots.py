@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,34 +14,21 @@ import sqlalchemy as sa
 from core.database import Database
 from core.errors import TradekeepError
 from core.explore.imports import freqtrade, hummingbot
-from core.explore.imports.foreign import PLACES, Carried
-from core.explore.imports.run import refuse_read_only
+from core.explore.imports.foreign import Carried
+from core.explore.imports.namedbot import owner
+from core.explore.imports.reconciled import Reconciled, figures, held, reconciled
+from core.explore.imports.run import one_at_a_time, refuse_read_only
 from core.explore.imports.store import Store, store
 from core.format import count
-from core.models import Trade, TradingBot, TradingTrade, User
+from core.models import Trade, TradingBot, TradingTrade
 from core.progress import Report, silent
 from core.repositories import bulk
-from core.repositories.bulk import Counts
+from core.repositories.bulk import Counts, Target
 from core.settings import DatabaseConfig
 
 BATCH_ROWS = 20_000
-NOBODY = "import@localhost"
+FILLING = timedelta(days=31)  # how long an order may go on being filled after we first saw it
 READERS: dict[str, Any] = {freqtrade.KIND: freqtrade, hummingbot.KIND: hummingbot}
-
-
-@dataclass(frozen=True)
-class Reconciled:
-    """A figure of theirs beside ours; why: what explains a difference, "" where there is none."""
-
-    name: str
-    theirs: Decimal
-    ours: Decimal
-    why: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether they are equal, or the difference is explained."""
-        return self.theirs == self.ours or bool(self.why)
 
 
 @dataclass(frozen=True)
@@ -96,74 +83,93 @@ def import_bot(
 
     It becomes one bot of that name (default: the program and the file's name) and type (paper or live; default: by
     its orders), its round trips (known again by the other program's own numbers) and its executions (by symbol, time
-    and order). Importing it again changes what has changed since. Raises data.file, schema.missing_table.
+    and order). Importing it again changes what has changed since; another database under the same name is refused.
+    A row at fault is left out and told. Raises data.file, schema.missing_table.
     """
     report = progress or silent
     if not dry_run:
         refuse_read_only(db)
     report(0, 3, "Reading")
-    with store(source) as found:
+    with store(source, apart=True) as found:
         kind = _kind(found)
         if kind is None:
             known = ", ".join(READERS)
             raise TradekeepError("data.file", f"{found.name} has the tables of no bot that is known here ({known}).")
         carried: Carried = READERS[kind].carried(found, name, type)
+        carried.notes += found.notes()
     told, where = count(len(carried.round_trips), "round trip"), "looked at" if dry_run else "in the tables"
     report(0, 3, f"{told} read")
+    with db.connect() as connection:
+        bots, into = (bulk.target(connection, model.__tablename__) for model in (TradingBot, Trade))
     with db.connect(statement_timeout_s=None) as connection:
+        if not dry_run:
+            one_at_a_time(connection, bots)
         bot_id = _bot(connection, carried, write=not dry_run)
         trips = _round_trips(connection, carried, bot_id, write=not dry_run)
-    counts = {TradingTrade.__tablename__: trips}
     executions = list(carried.executions)
+    written: list[dict[str, Any]] = []
     done = Counts()
     for start in range(0, len(executions), BATCH_ROWS):
         report(1, 3, f"{told} and {start:,} of {count(len(executions), 'execution')} {where}")
-        done += _executed(db, executions[start : start + BATCH_ROWS], write=not dry_run)
-    counts[Trade.__tablename__] = done
+        some, counts = _executed(db, into, carried, executions[start : start + BATCH_ROWS], write=not dry_run)
+        written += some
+        done += counts
     report(2, 3, f"{told} and {count(len(executions), 'execution')} {where}; reconciling")
-    theirs = _theirs(carried, executions) if dry_run else _ours(db, carried, bot_id, executions)
+    ours = figures(carried.round_trips, written) if dry_run else held(db, carried, bot_id, written)
     rows = len(carried.round_trips) + len(executions)
-    reconciled = [_reconciled(one, amount, theirs, rows, db.backend) for one, amount in carried.sums.items()]
+    both = [reconciled(carried, one, ours.get(one, Decimal(0)), rows, db.backend) for one in carried.sums]
     report(3, 3, "Done")
-    return BotImport(carried.kind, carried.name, counts, carried.left, carried.notes, reconciled, dry_run)
+    tables = {TradingTrade.__tablename__: trips, Trade.__tablename__: done}
+    return BotImport(carried.kind, carried.name, tables, carried.told(), carried.notes, both, dry_run)
 
 
 def _bot(connection: sa.Connection, carried: Carried, *, write: bool) -> int | None:
     """The bot's id: the one that an earlier import made, else a new one."""
     bots: Any = TradingBot.__table__
-    same = sa.select(bots.c.id).where(bots.c.name == carried.name[:100], bots.c.type == carried.bot["type"])
-    found: int | None = connection.execute(same.order_by(bots.c.id).limit(1)).scalar_one_or_none()
+    same = sa.select(bots.c.id, bots.c.extra_metadata).where(
+        bots.c.name == carried.name[:100], bots.c.type == carried.bot["type"]
+    )
+    found = connection.execute(same.order_by(bots.c.id).limit(1)).one_or_none()
+    more = (found.extra_metadata or {}) if found else {"imported_from": carried.kind}
+    if more.get("imported_from") in READERS.keys() - {carried.kind}:
+        raise _another(carried, f"it is of {more['imported_from']}")
+    first = more.get("first")
+    if first and carried.first and first != carried.first:
+        raise _another(carried, f"its first one is {first}, here it is {carried.first}")
     if not write:
-        return found
+        return found.id if found else None
     values = {**carried.bot, "name": carried.name[:100]}
-    if found is not None:
-        changing = {name: values[name] for name in ("total_pnl", "started_at", "currency", "description")}
-        connection.execute(sa.update(bots).where(bots.c.id == found).values(**changing))
-        return found
-    values |= {"user_id": _owner(connection, carried), "config": {}, "extra_metadata": {"imported_from": carried.kind}}
+    values["extra_metadata"] = more | ({"first": carried.first} if carried.first else {})
+    if found:
+        changing = {
+            name: values[name] for name in ("total_pnl", "started_at", "currency", "description", "extra_metadata")
+        }
+        connection.execute(sa.update(bots).where(bots.c.id == found.id).values(**changing))
+        return int(found.id)
+    values["user_id"], note = owner(connection)
+    values["config"] = {}
+    carried.notes += [note] if note else []
     made: Any = connection.execute(sa.insert(bots).values(**values).returning(bots.c.id)).scalar_one()
     return int(made)
 
 
-def _owner(connection: sa.Connection, carried: Carried) -> int:
-    """Whose the bot is: the first administrator's, else the first person's, else nobody's who can sign in."""
-    users: Any = User.__table__
-    first = sa.select(users.c.id).order_by(users.c.role != "admin", users.c.id).limit(1)
-    found = connection.execute(first).scalar_one_or_none()
-    if found is not None:
-        return int(found)
-    carried.notes.append(f"There was no person whom the bot could belong to; {NOBODY} was added, who cannot sign in.")
-    made: Any = sa.insert(users).values(email=NOBODY, role="trader", is_active=False).returning(users.c.id)
-    return int(connection.execute(made).scalar_one())
+def _another(carried: Carried, why: str) -> TradekeepError:
+    return TradekeepError(
+        "data.file",
+        f"The bot {carried.name} was imported from another database: {why}. Give this one a name of its own (Name of"
+        " the bot, or --bot NAME).",
+    )
 
 
 def _round_trips(connection: sa.Connection, carried: Carried, bot_id: int | None, *, write: bool) -> Counts:
-    """Write the round trips, each known again by its number in the other database."""
+    """Write the round trips, each known again by its number in the other database; those refused are left out."""
     table: Any = TradingTrade.__table__
     known: dict[str, Any] = {}
     if bot_id is not None:
         for row in connection.execute(sa.select(table).where(table.c.bot_id == bot_id)).mappings():
-            known[str((row["extra_metadata"] or {}).get("source_id"))] = row
+            if number := (row["extra_metadata"] or {}).get("source_id"):
+                known[str(number)] = row
+    _recognise(carried, known)
     fresh, updated = [], 0
     for trip in carried.round_trips:
         values = {key: value for key, value in trip.items() if key not in ("source_id", "more")}
@@ -179,15 +185,50 @@ def _round_trips(connection: sa.Connection, carried: Carried, bot_id: int | None
             if write:
                 now = {"updated_at": datetime.now(UTC)}
                 connection.execute(sa.update(table).where(table.c.id == old["id"]).values(**values, **now))
-    if fresh and write:
-        target = bulk.target(connection, table.name)
-        for start in range(0, len(fresh), BATCH_ROWS):
-            texts = bulk.texts_of(target, fresh[start : start + BATCH_ROWS])
-            _, refused = bulk.write(connection, target, None, bulk.numbered(texts, start), how="append")
-            if refused:
-                number = fresh[refused[0].row - 1]["extra_metadata"]["source_id"]
-                raise TradekeepError("data.value", f"Trade {number}: {refused[0].column}: {refused[0].reason}")
-    return Counts(len(fresh), updated, len(carried.round_trips) - len(fresh) - updated)
+    counts = Counts(len(fresh), updated, len(carried.round_trips) - len(fresh) - updated)
+    return counts + Counts(-_appended(connection, carried, fresh)) if fresh and write else counts
+
+
+def _recognise(carried: Carried, known: dict[str, Any]) -> None:
+    """Raises data.file where these round trips are another database's than those that are known.
+
+    What was closed stays as it was. Where nothing was, one open trade must be the same: of those that nothing was
+    bought for, freqtrade gives the number away again.
+    """
+
+    def told(trip: Mapping[str, Any]) -> str:  # freqtrade once renamed BTC/USDT to BTC/USDT:USDT
+        return f"{trip['symbol'].partition(':')[0]} of {trip['entry_time'].isoformat(' ')}"
+
+    both = [(known[trip["source_id"]], trip) for trip in carried.round_trips if trip["source_id"] in known]
+    if known and carried.round_trips and not both:
+        raise _another(carried, f"none of its {count(len(known), 'round trip')} is here")
+    closed = [(old, trip) for old, trip in both if old["status"] == "CLOSED"]
+    wrong = [(old, trip) for old, trip in closed or both if told(old) != told(trip)]
+    if wrong and (closed or len(wrong) == len(both)):
+        old, trip = wrong[0]
+        raise _another(carried, f"its trade {trip['source_id']} is {told(old)}, here it is {told(trip)}")
+
+
+def _appended(connection: sa.Connection, carried: Carried, fresh: list[dict[str, Any]]) -> int:
+    """Add new round trips; how many the table refused."""
+    target = bulk.target(connection, TradingTrade.__tablename__)
+    refused: dict[str, str] = {}
+    for start in range(0, len(fresh), BATCH_ROWS):
+        texts = bulk.texts_of(target, fresh[start : start + BATCH_ROWS])
+        for one in bulk.write(connection, target, None, bulk.numbered(texts, start), how="append")[1]:
+            refused[fresh[one.row - 1]["extra_metadata"]["source_id"]] = f"{one.column}: {one.reason}"
+    lost = [trip for trip in carried.round_trips if trip["source_id"] in refused]
+    carried.round_trips = [trip for trip in carried.round_trips if trip["source_id"] not in refused]
+    _lost(carried, lost, [], [f"Trade {number}: {why}" for number, why in refused.items()])
+    return len(lost)
+
+
+def _lost(carried: Carried, trips: list[dict[str, Any]], executions: list[dict[str, Any]], lines: list[str]) -> None:
+    """Note rows that a table refused."""
+    for line in lines:
+        carried.leave(line)
+    for name, amount in figures(trips, executions).items():
+        carried.lose(name, amount)
 
 
 def _same(old: Any, new: Any, backend: str) -> bool:
@@ -197,69 +238,43 @@ def _same(old: Any, new: Any, backend: str) -> bool:
     return bool(old == new)
 
 
-def _executed(db: Database, rows: list[dict[str, Any]], *, write: bool) -> Counts:
+def _executed(
+    db: Database, target: Target, carried: Carried, rows: list[dict[str, Any]], *, write: bool
+) -> tuple[list[dict[str, Any]], Counts]:
+    """Write executions; those that the table took, and what became of them. Those refused are left out."""
     with db.connect(statement_timeout_s=None) as connection:
-        target = bulk.target(connection, Trade.__tablename__)
+        if write:
+            one_at_a_time(connection, target)
+        moved = _moved(connection, carried, rows, write=write) if carried.once else 0
         key = target.key_for(list(rows[0]))
         texts = bulk.numbered(bulk.texts_of(target, rows), 0)
         done, refused = bulk.write(connection, target, key, texts, how="upsert" if write else "forecast")
-        if refused:
-            order = rows[refused[0].row - 1]["order_id"]
-            raise TradekeepError("data.value", f"Order {order}: {refused[0].column}: {refused[0].reason}")
-        return done
+    lines = [f"Order {rows[one.row - 1]['order_id']}: {one.column}: {one.reason}" for one in refused]
+    lost = {one.row - 1 for one in refused}
+    _lost(carried, [], [rows[place] for place in lost], lines)
+    return [row for place, row in enumerate(rows) if place not in lost], done + Counts(-moved, moved)
 
 
-# --- both sides
+def _moved(connection: sa.Connection, carried: Carried, rows: list[dict[str, Any]], *, write: bool) -> int:
+    """Take these orders away where they stand at another time: one that goes on being filled changes its time.
 
-
-def _theirs(carried: Carried, executions: list[dict[str, Any]]) -> Callable[[str], Decimal]:
-    """Figures of the rows that would be written."""
-
-    def figure(name: str) -> Decimal:
-        what, _, of = name.partition(", ")
-        trips = [trip for trip in carried.round_trips if (trip["status"] == "CLOSED") == (what != "open trades")]
-        if what in ("closed trades", "open trades"):
-            return Decimal(len(trips))
-        if what == "profit of closed trades":
-            return sum((trip["net_pnl"] or Decimal(0) for trip in trips if trip["currency"] == of), Decimal(0))
-        if what in ("filled orders", "fills"):
-            return Decimal(len({(row["symbol"], row["executed_at"], row["order_id"]) for row in executions}))
-        field_name, key = ("fee", "currency") if what == "fees" else ("quantity", "symbol")
-        return sum((row[field_name] for row in executions if row[key] == of), Decimal(0))
-
-    return figure
-
-
-def _ours(
-    db: Database, carried: Carried, bot_id: int | None, executions: list[dict[str, Any]]
-) -> Callable[[str], Decimal]:
-    """The same figures, read from our tables afterwards."""
-    trips: Any = TradingTrade.__table__
+    How many of the rows to be written are such orders, and no new ones.
+    """
     trades: Any = Trade.__table__
-    orders = {(row["symbol"], row["executed_at"], row["order_id"]) for row in executions}
-    with db.connect(statement_timeout_s=None) as connection:
-        chosen = sa.select(trips.c.status, trips.c.net_pnl, trips.c.currency).where(trips.c.bot_id == bot_id)
-        mine = [dict(row) for row in connection.execute(chosen).mappings()]
-        columns = (trades.c.symbol, trades.c.executed_at, trades.c.order_id, trades.c.quantity, trades.c.fee)
-        own = sa.select(*columns, trades.c.currency).where(trades.c.source == carried.kind)
-        if orders:
-            moments = [key[1] for key in orders]
-            own = own.where(trades.c.executed_at.between(min(moments), max(moments)))
-        found = [
-            dict(row)
-            for row in connection.execute(own).mappings()
-            if (row["symbol"], row["executed_at"], row["order_id"]) in orders
-        ]
-    copy = Carried(carried.kind, carried.name, carried.bot, round_trips=mine)
-    return _theirs(copy, found)
-
-
-def _reconciled(name: str, theirs: Decimal, ours: Callable[[str], Decimal], rows: int, backend: str) -> Reconciled:
-    amount = ours(name)
-    difference = abs(theirs - amount)
-    why = ""
-    if difference and difference <= PLACES * rows:
-        why = f"Each amount is rounded to 10 digits after the point: {difference:f} in all."
-    elif difference and backend == "sqlite" and difference <= abs(theirs) * Decimal("1e-13"):
-        why = f"SQLite keeps 15 digits of a number: {difference:f} in all."
-    return Reconciled(name, theirs, amount, why)
+    now: dict[tuple[Any, ...], set[datetime]] = {}
+    for one in rows:
+        now.setdefault((one["symbol"], one["order_id"], one["exchange"]), set()).add(one["executed_at"])
+    moments = [one["executed_at"] for one in rows]
+    columns = (trades.c.symbol, trades.c.order_id, trades.c.exchange, trades.c.executed_at, trades.c.id)
+    asked = sa.select(*columns).where(
+        trades.c.source == carried.kind,
+        trades.c.order_id.in_([one["order_id"] for one in rows]),
+        trades.c.executed_at.between(min(moments) - FILLING, max(moments) + FILLING),
+    )
+    found = [row for row in connection.execute(asked) if row[:3] in now]
+    old = [row for row in found if row.executed_at not in now[row[:3]]]
+    if write:
+        for row in old:
+            its = (trades.c.symbol == row.symbol, trades.c.executed_at == row.executed_at, trades.c.id == row.id)
+            connection.execute(sa.delete(trades).where(*its))
+    return len({row[:3] for row in old} - {row[:3] for row in found if row.executed_at in now[row[:3]]})

@@ -7,7 +7,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,34 +22,42 @@ BLOCK_BYTES = 4 << 20
 BATCH_ROWS = 50_000
 MOST_COLUMNS = 1600
 DELIMITERS = (",", ";", "\t", "|")
+GUESSED = "cp1252"  # what is not UTF-8 and says nothing of its encoding
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-_DATA = re.compile(r"^\s*[-+]?[\d.,:/TZ\s+-]*\d[\d.,:/TZeE\s+-]*$")
+# A number or a time. No part of it can take what the next one can, or a long cell would take for ever.
+_DATA = re.compile(r"[.,:/TZ\s+-]*\d[\d.,:/TZeE\s+-]*")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)")
+_SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.I)
 
 
 @dataclass(frozen=True)
 class Raw:
     """Some rows as they stand in the source: their numbers, and a column for each of the source's, by place.
 
-    ragged: rows with too few or too many cells, which are not among them: number, how many, their text.
+    ragged: rows with too few or too many cells, which are not among them: number, how many, their text. done: how much
+    of the source they and the ones before are, in its own unit.
     """
 
     numbers: pa.Array
     columns: list[pa.Array]
     ragged: list[tuple[int, str, str]]
+    done: int = 0
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV is written. names: of its columns; heading: whether its first row gives them."""
+    """How a CSV is written. names: of its columns; heading: whether its first row gives them; before_bytes: how much
+    of its text, as UTF-8, stands before its first row."""
 
     encoding: str
     delimiter: str
     names: tuple[str, ...]
     heading: bool
     notes: tuple[str, ...] = ()
+    before_bytes: int = 0
 
 
 def dialect(source: Opened) -> Dialect:
@@ -59,16 +67,19 @@ def dialect(source: Opened) -> Dialect:
     text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(sample)
     if "\0" in text[:4096] and text.count("\0") > 8:
         raise refused(f"{source.name} is neither CSV nor Parquet nor a SQLite database.")
-    delimiter, first = _delimiter(text, source.name)
-    heading = not any(_DATA.match(cell) for cell in first if cell.strip())
-    names = _named(first) if heading else tuple(f"column {number}" for number in range(1, len(first) + 1))
+    begin, delimiter, first = _begin(text, source.name)
+    before, text = text[:begin], text[begin:]
+    if before.strip():
+        notes.append(f"Left out before the names: {' '.join(before.split())[:80]}")
+    heading = not any(_DATA.fullmatch(cell) for cell in first if cell.strip())
+    names = named(first) if heading else tuple(f"column {number}" for number in range(1, len(first) + 1))
     if not heading:
         notes.append("The first row has no names, so it is read as data.")
     if heading and "\n" not in text and "\r" not in text:
         raise refused(f"{source.name} has a row of names, and no other.")
-    if not source.packed and source.size_bytes is not None and encoding in ("utf-8", "utf-8-sig", "cp1252"):
+    if not source.packed and source.size_bytes is not None and encoding in ("utf-8", "utf-8-sig", GUESSED):
         notes += _whole(source, delimiter, len(first))
-    return Dialect(encoding, delimiter, names, heading, tuple(notes))
+    return Dialect(encoding, delimiter, names, heading, tuple(notes), len(before.encode()))
 
 
 def _beginning(source: Opened) -> bytes:
@@ -87,15 +98,40 @@ def _encoding(sample: bytes, name: str) -> tuple[str, list[str]]:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:
-        return "cp1252", [f"{name} is not UTF-8; it is read as Windows-1252 (Western Europe)."]
+        return GUESSED, [f"{name} is not UTF-8; it is read as Windows-1252 (Western Europe)."]
     return "utf-8", []
 
 
-def _delimiter(text: str, name: str) -> tuple[str, list[str]]:
+def _begin(text: str, name: str) -> tuple[int, str, list[str]]:
+    """Where the first row begins, the delimiter, and that row's cells.
+
+    Before it may stand blank lines, Excel's `sep=;`, and comments that begin with #; of these the last one is the
+    first row where it has as many cells as the next.
+    """
+    begin, last, told = 0, None, None
+    for line in _LINE.finditer(text):
+        if line[0].startswith("#"):
+            last = line
+        elif not begin and (separator := _SEPARATOR.fullmatch(line[0])):
+            told = separator[1]
+        elif line[0].strip(" \r\n\ufeff"):
+            break
+        begin = line.end()
+    if not text[begin:].strip():
+        begin, last = 0, None
+    delimiter, first = _delimiter(text[begin:], name, (told,) if told else DELIMITERS)
+    if last is not None:
+        cells = next(csv.reader([last[0].strip()], delimiter=delimiter), [])
+        if len(cells) == len(first):
+            return last.start(), delimiter, cells
+    return begin, delimiter, first
+
+
+def _delimiter(text: str, name: str, among: Sequence[str]) -> tuple[str, list[str]]:
     """The delimiter that splits the first lines most evenly, and the cells of the first one."""
     best: tuple[float, str, list[str]] = (-1.0, ",", [])
     lines = text if len(text) < SAMPLE_BYTES // 4 else text[: text.rfind("\n", 0, SAMPLE_BYTES // 4) + 1] or text
-    for delimiter in DELIMITERS:
+    for delimiter in among:
         try:
             reader = csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)
             rows = list(itertools.islice(reader, 100))
@@ -115,12 +151,15 @@ def _delimiter(text: str, name: str) -> tuple[str, list[str]]:
     return best[1], best[2]
 
 
-def _named(cells: list[str]) -> tuple[str, ...]:
+def named(cells: Sequence[str]) -> tuple[str, ...]:
     """The heading's names, each once."""
+    plain = [cell.strip().strip("\ufeff").removeprefix("'") for cell in cells]
     found: list[str] = []
-    for number, cell in enumerate(cells, 1):
-        name = cell.strip().strip("\ufeff").removeprefix("'") or f"column {number}"
-        found.append(name if name not in found else f"{name} ({number})")
+    for place, cell in enumerate(plain):
+        name, number = cell or f"column {place + 1}", place + 1
+        while name in found or (name != cell and name in plain):
+            name, number = f"{cell or 'column'} ({number})", number + 1
+        found.append(name)
     return tuple(found)
 
 
@@ -141,22 +180,30 @@ def _whole(source: Opened, delimiter: str, width: int) -> list[str]:
 
 
 class _Bytes:
-    """The source as UTF-8, watched while it goes by."""
+    """The source as UTF-8 from its first row on, watched while it goes by."""
 
     closed = False
 
-    def __init__(self, source: Opened, encoding: str) -> None:
-        self._source, self.quotes, self.nul = source, 0, False
-        self._decode = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)(errors="strict")
-        self._ready, self._ended = b"", False
+    def __init__(self, source: Opened, of: Dialect, position: Callable[[], int]) -> None:
+        self._source, self._of, self.quotes, self.nul = source, of, 0, False
+        self._position, self.ends = position, [0]  # where each block of the reader's ends
+        plain = of.encoding == "utf-8"
+        self._decode = None if plain else codecs.getincrementaldecoder(of.encoding)(errors="strict")
+        self._ready, self._ended, self._before = b"", False, of.before_bytes
 
     def read(self, size: int = -1) -> bytes:
-        found = self._source.stream.read(size) if self._decode is None else self._decoded(size)
+        while self._before and (skipped := len(self._next(self._before))):
+            self._before -= skipped
+        found = self._next(size)
+        self.ends.append(self._position())
         self.quotes += found.count(b'"')
         self.nul = self.nul or b"\0" in found
-        if not found and self.quotes % 2:
+        if not found and self.quotes % 2 and not _literal(self._source, self._of):
             raise refused(f"{self._source.name} ends within a quoted cell: it was cut, or a quotation mark is missing.")
         return found
+
+    def _next(self, size: int) -> bytes:
+        return self._source.stream.read(size) if self._decode is None else self._decoded(size)
 
     def _decoded(self, size: int) -> bytes:
         assert self._decode is not None
@@ -166,7 +213,7 @@ class _Bytes:
             try:
                 self._ready += self._decode.decode(piece, final=self._ended).encode()
             except UnicodeError:
-                raise refused(f"{self._source.name} is not text in the encoding that its beginning says.") from None
+                raise refused(_undecoded(self._source.name, self._of.encoding)) from None
         found, self._ready = self._ready[:size], self._ready[size:]
         return found
 
@@ -174,10 +221,37 @@ class _Bytes:
         """Whoever opened the source closes it."""
 
 
-def batches(source: Opened, of: Dialect, wanted: list[int], watch: Callable[[bool], None]) -> Iterator[Raw]:
+def _undecoded(name: str, encoding: str) -> str:
+    if encoding == GUESSED:
+        return f"{name} is neither UTF-8 nor Windows-1252: some of its bytes are letters in neither. Save it as UTF-8."
+    return f"{name} is not text in the encoding that its beginning says."
+
+
+def _literal(source: Opened, of: Dialect) -> bool:
+    """Whether the quotation marks of this file, of which there is an odd number, all stand for themselves, as in
+    5" tick: none begins a cell, or there is an odd number of them amid a text. It is read once more for that."""
+    if source.packed or source.size_bytes is None or of.encoding not in ("utf-8", "utf-8-sig", GUESSED):
+        return False
+    edges = re.escape(of.delimiter.encode()) + rb"\r\n"
+    opening = re.compile(rb"[" + edges + rb']"')
+    amid = re.compile(rb'"(?<=[^"' + edges + rb']")(?=[^"' + edges + rb"])")
+    opened, odd, end, at = False, False, b"\n", source.stream.tell()
+    source.stream.seek(len(codecs.BOM_UTF8) if of.encoding == "utf-8-sig" else 0)
+    while piece := source.stream.read(BLOCK_BYTES):
+        piece, end = end + piece, piece[-2:]
+        opened = opened or opening.search(piece) is not None
+        odd ^= len(amid.findall(piece)) % 2 == 1
+    source.stream.seek(at)
+    return odd or not opened
+
+
+def batches(
+    source: Opened, of: Dialect, wanted: list[int], watch: Callable[[bool], None], position: Callable[[], int]
+) -> Iterator[Raw]:
     """The rows of the wanted columns (by place), cells as bytes; an empty cell is null, a quoted one is not.
 
-    watch(whether a NUL has gone by) is called before each. Raises data.file where the file cannot be read on.
+    watch(whether a NUL has gone by) is called before each; position() says how far the source was read. Raises
+    data.file where the file cannot be read on.
     """
     ragged: list[tuple[int, str, str]] = []
     first = 2 if of.heading else 1
@@ -188,7 +262,7 @@ def batches(source: Opened, of: Dialect, wanted: list[int], watch: Callable[[boo
         return "skip"
 
     names = [f"c{place}" for place in range(len(of.names))]
-    stream = _Bytes(source, of.encoding)
+    stream = _Bytes(source, of, position)
     try:
         reader = arrow.open_csv(
             pa.PythonFile(stream, "r"),
@@ -212,7 +286,7 @@ def batches(source: Opened, of: Dialect, wanted: list[int], watch: Callable[[boo
             return
         raise _told(source, error) from None
     number = 1
-    while True:
+    for block in itertools.count(1):
         try:
             batch = reader.read_next_batch()
         except StopIteration:
@@ -220,14 +294,16 @@ def batches(source: Opened, of: Dialect, wanted: list[int], watch: Callable[[boo
         except pa.ArrowInvalid as error:
             raise _told(source, error) from None
         watch(stream.nul)
+        begin, end = stream.ends[block - 1], stream.ends[min(block, len(stream.ends) - 1)]  # the reader is far ahead
         for start in range(0, batch.num_rows, BATCH_ROWS):
             some = batch.slice(start, BATCH_ROWS)
             numbers, number = _numbers(number, some.num_rows, {at for at, _, _ in ragged})
             told = [one for one in ragged if one[0] < number]
             ragged[:] = ragged[len(told) :]  # the reader may be a block ahead
-            yield Raw(numbers, some.columns, told)
+            done = begin + (end - begin) * (start + some.num_rows) // batch.num_rows
+            yield Raw(numbers, some.columns, told, done)
     if ragged:
-        yield Raw(pa.array([], pa.int64()), [pa.array([], pa.binary()) for _ in wanted], ragged)
+        yield Raw(pa.array([], pa.int64()), [pa.array([], pa.binary()) for _ in wanted], ragged, stream.ends[-1])
 
 
 def _numbers(first: int, count: int, skipped: set[int]) -> tuple[pa.Array, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import re
 import stat
 import zlib
 from contextlib import ExitStack
@@ -16,6 +18,7 @@ from core.errors import TradekeepError, classify
 SAMPLE_BYTES = 1 << 18
 # A gzip may unpack to so many times its size, once it has unpacked to UNPACKED_BYTES; a bomb packs 1000 to one.
 MOST_PACKED, UNPACKED_BYTES = 100, 64 << 20
+_OBJECT, _LIST = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*["}]'), re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:\{|$)")
 PACKED = {
     b"PK\x03\x04": "a ZIP archive, or a spreadsheet of Excel or LibreOffice",
     b"BZh": "packed by bzip2",
@@ -37,8 +40,8 @@ def refused(message: str) -> TradekeepError:
 
 @dataclass
 class Opened:
-    """An open source. kind: csv, parquet or sqlite; name: without folders, for people only; size_bytes: None where
-    it is a stream. path: where it is a file of its own."""
+    """An open source. kind: csv, jsonl, parquet or sqlite; name: without folders, for people only; size_bytes: None
+    where it is a stream. path: where it is a file of its own."""
 
     kind: str
     name: str
@@ -71,8 +74,8 @@ def opened(source: Path | str | BinaryIO | bytes, name: str | None = None) -> Op
             raise refused("A file's name holds no NUL.")
         try:
             found = path.stat()
-        except FileNotFoundError:
-            raise refused(f"There is no file {path}.") from None
+        except OSError as error:
+            raise _unreadable(error, path) from None
         if not stat.S_ISREG(found.st_mode):
             raise refused(f"{path} is not a file with rows: it is a folder, a device or a pipe.")
         return _known(closing.enter_context(path.open("rb")), _name(name or str(path)), path, closing)
@@ -82,6 +85,27 @@ def opened(source: Path | str | BinaryIO | bytes, name: str | None = None) -> Op
     except BaseException:
         closing.close()
         raise
+
+
+def located(text: str) -> tuple[Path, tuple[int, int]]:
+    """The path that somebody typed, ~ for a home, and what changes when the file does: its time in ns, its size.
+
+    (0, 0) where it is no file. Raises data.file, permission.file.
+    """
+    try:
+        path = Path(text).expanduser()
+        found = path.stat() if path.is_file() else None
+    except RuntimeError:  # a home is asked for of somebody whom this machine does not know
+        raise refused(f"There is no file {text[:200]}.") from None
+    except OSError as error:
+        raise _unreadable(error, text) from None
+    return path, (found.st_mtime_ns, found.st_size) if found else (0, 0)
+
+
+def _unreadable(error: OSError, path: object) -> TradekeepError:
+    if error.errno in (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL):
+        return refused(f"There is no file {str(path)[:200]}.")
+    return classify(error)
 
 
 def _name(given: Any) -> str:
@@ -104,11 +128,20 @@ def _known(stream: BinaryIO, name: str, path: Path | None, closing: ExitStack) -
             raise refused(f"{name} is {what}. Unpack it, or save it as CSV, and import that.")
     if first.startswith(b"\x1f\x8b"):
         inner = Unpacked(stream, name)
-        return Opened("csv", name, io.BufferedReader(inner, 1 << 20), size, path, packed=True, closing=closing)
-    kind = "parquet" if first.startswith(b"PAR1") else "sqlite" if first.startswith(b"SQLite format 3") else "csv"
-    if kind != "csv" and size is None:
+        unpacked = io.BufferedReader(inner, 1 << 20)
+        kind = _text_kind(unpacked.peek(16)[:16], name)
+        return Opened(kind, name, unpacked, size, path, packed=True, closing=closing)
+    kind = "parquet" if first.startswith(b"PAR1") else "sqlite" if first.startswith(b"SQLite format 3") else ""
+    kind = kind or _text_kind(first, name)
+    if kind not in ("csv", "jsonl") and size is None:
         raise refused(f"{name} is a {kind} file: it cannot be read as a stream. Give it as a file.")
     return Opened(kind, name, stream, size, path, closing=closing)
+
+
+def _text_kind(first: bytes, name: str) -> str:
+    if _LIST.match(first):
+        raise refused(f"{name} is one JSON list. Save it as JSON lines, one object a line without commas between them.")
+    return "jsonl" if _OBJECT.match(first) else "csv"
 
 
 def _peek(stream: Any, size: int) -> bytes:

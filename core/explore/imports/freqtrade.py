@@ -7,13 +7,15 @@ Source: freqtrade/persistence/trade_model.py, of 2019 (other names) to 2026.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from core.explore.imports.foreign import Carried, exact, kept, moment, plain
+from core.explore.imports.foreign import Carried, Unfit, fitting, given, kept, moment, number, plain, text
 from core.explore.imports.store import Store
 from core.format import count
+from core.models import Trade, TradingTrade
 
 KIND = "freqtrade"
 MINUTES = {60: "1h", 120: "2h", 240: "4h", 360: "6h", 480: "8h", 720: "12h", 1440: "1d", 10080: "1w"}
@@ -31,166 +33,235 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
+class _Order(NamedTuple):
+    """An order that was filled, at least in part."""
+
+    order_id: str
+    pair: str | None
+    side: str
+    amount: Decimal
+    price: Decimal
+    at: datetime | None
+    closed: bool
+
+
+class _Of(NamedTuple):
+    """What the orders of a trade need of it. fees: the ratio of entering and of leaving."""
+
+    trade_id: str
+    pair: str
+    stake: str
+    short: bool
+    exchange: str | None
+    strategy: str | None
+    fees: tuple[Decimal, Decimal]
+
+
 def is_it(store: Store) -> bool:
     """Whether these are freqtrade's tables."""
     trades = store.columns.get("trades", {})
-    return {"pair", "is_open", "open_rate", "open_date", "stake_amount"} <= set(trades)
+    return {"id", "pair", "is_open", "open_rate", "open_date", "stake_amount", "amount"} <= set(trades)
 
 
 def carried(store: Store, name: str | None = None, type: str | None = None) -> Carried:
     """What this database comes to."""
-    trades = list(store.rows("trades", "id"))
-    orders: dict[Any, list[dict[str, Any]]] = {}
-    for order in store.rows("orders", "id"):
-        orders.setdefault(order.get("ft_trade_id"), []).append(order)
-    dry = any(str(order.get("order_id", "")).startswith("dry_run") for own in orders.values() for order in own)
-    found = Carried(
-        KIND,
-        name or f"freqtrade {store.name.rpartition('.')[0] or store.name}",
-        {"type": type or ("paper" if dry or "dryrun" in store.name else "live")},
-    )
-    for trade in trades:
-        _round_trip(trade, orders.get(trade["id"], []), found)
-    _bot(trades, found)
-    unfilled = sum(not _filled(order) for own in orders.values() for order in own)
-    if unfilled:
-        found.left.append(f"{count(unfilled, 'order')} without a fill: they moved nothing.")
-    strays = [order for trade_id, own in orders.items() for order in own if trade_id not in {t["id"] for t in trades}]
+    found = Carried(KIND, name or f"freqtrade {store.name.rpartition('.')[0] or store.name}", {}, once=True)
+    orders, dry = _orders(store, found)
+    executions: list[dict[str, Any]] = []
+    seen = _Seen()
+    for trade in store.rows("trades", "id"):
+        with found.taking(f"Trade {trade['id']} ({trade['pair']})"):
+            of = _of(trade)
+            seen.add(of, trade)
+            own = orders.pop(trade["id"], [])
+            executions += _executions(of, own, found)
+            found.round_trips.append(_round_trip(of, trade, own, found))
+    strays = sum(map(len, orders.values()))
     if strays:
-        found.left.append(f"{count(len(strays), 'order')} of trades that are no longer there.")
-    if "orders" not in store.columns and trades:
-        found.left.append("The executions: this freqtrade is older than its table of orders.")
+        found.leave(f"{count(strays, 'filled order')} of trades that are not there or left out.")
+    if "orders" not in store.columns and store.count("trades"):
+        found.leave("The executions: this freqtrade is older than its table of orders.")
     for table, what in ELSEWHERE.items():
-        if number := store.count(table):
-            found.left.append(f"{count(number, what)} ({table}): there is no table for them here.")
-    found.executions = list(_executions(trades, orders, found))
+        if n := store.count(table):
+            found.leave(f"{count(n, what)} ({table}): there is no table for them here.")
+    for stake, (n, realized) in sorted(seen.realized.items()):
+        found.notes.append(
+            f"{count(n, 'open trade')} realized {realized:f} {stake} by partial exits so far (realized_profit): that is"
+            " in no sum here until the trade is closed; it is kept in the round trip's extra_metadata."
+        )
+    found.executions = executions
+    found.bot = {"type": type or ("paper" if dry or "dryrun" in store.name else "live")} | _bot(seen, found)
     return found
 
 
-def _bot(trades: list[dict[str, Any]], found: Carried) -> None:
-    stakes = [str(trade.get("stake_currency") or _quote(trade)) for trade in trades]
-    currency = max(set(stakes), key=stakes.count) if stakes else "USDT"
-    others = sorted(set(stakes) - {currency})
+class _Seen:
+    """What the bot itself is told from: currencies, strategies, its beginning; what open trades have realized."""
+
+    def __init__(self) -> None:
+        self.stakes: Counter[str] = Counter()
+        self.strategies: set[str] = set()
+        self.begin: datetime | None = None
+        self.realized: dict[str, tuple[int, Decimal]] = {}
+
+    def add(self, of: _Of, trade: dict[str, Any]) -> None:
+        """Look at a trade. Raises Unfit."""
+        opened = moment(trade, "open_date")
+        self.stakes[of.stake] += 1
+        self.strategies |= {of.strategy} if of.strategy else set()
+        self.begin = min((at for at in (self.begin, opened) if at), default=None)
+        realized = number(trade, "realized_profit")
+        if trade["is_open"] and realized:
+            n, before = self.realized.get(of.stake, (0, Decimal(0)))
+            self.realized[of.stake] = (n + 1, before + realized)
+
+
+def _bot(seen: _Seen, found: Carried) -> dict[str, Any]:
+    currency = max(seen.stakes, key=seen.stakes.__getitem__, default="USDT")
+    others = sorted(set(seen.stakes) - {currency})
     if others:
         found.notes.append(f"The bot's profit is given in {currency}; some trades are in {', '.join(others)}.")
-    strategies = sorted({str(trade["strategy"]) for trade in trades if trade.get("strategy")})
-    opened = [at for trade in trades if (at := moment(trade.get("open_date")))]
-    found.bot |= {
+    strategies = ", ".join(sorted(seen.strategies))
+    return {
         "currency": currency,
         "total_pnl": kept(found.sums.get(f"profit of closed trades, {currency}", Decimal(0))),
-        "started_at": min(opened, default=None),
-        "description": f"Imported from freqtrade; strategy {', '.join(strategies)[:200] or 'unknown'}.",
+        "started_at": seen.begin,
+        "description": f"Imported from freqtrade; strategy {strategies[:200] or 'unknown'}.",
     }
 
 
-def _quote(trade: dict[str, Any]) -> str:
-    return str(trade["pair"]).partition("/")[2].partition(":")[0] or "USDT"
+# --- trades
 
 
-def _round_trip(trade: dict[str, Any], orders: list[dict[str, Any]], found: Carried) -> None:
-    stake = str(trade.get("stake_currency") or _quote(trade))
+def _of(trade: dict[str, Any]) -> _Of:
+    pair = given(text(trade, "pair"), "pair")
+    fee = number(trade, "fee")
+    fees = [number(trade, column) or fee or Decimal(0) for column in ("fee_open", "fee_close")]
+    return _Of(
+        str(trade["id"]), pair,
+        text(trade, "stake_currency") or pair.partition("/")[2].partition(":")[0] or "USDT",
+        bool(trade.get("is_short")), text(trade, "exchange"), text(trade, "strategy"), (fees[0], fees[1]),
+    )  # fmt: skip
+
+
+def _round_trip(of: _Of, trade: dict[str, Any], orders: list[_Order], found: Carried) -> dict[str, Any]:
     closed = not trade["is_open"]
-    profit = exact(trade.get("close_profit_abs"))
-    ratio = exact(trade.get("close_profit"))
-    size, exit_price = exact(trade.get("amount")), exact(trade.get("close_rate"))
-    exit_time, entry_time = moment(trade.get("close_date")), moment(trade.get("open_date"))
+    profit = number(trade, "close_profit_abs") if closed else None
+    ratio = number(trade, "close_profit") if closed else None
+    size, exit_price = number(trade, "amount"), number(trade, "close_rate") if closed else None
+    exit_time = moment(trade, "close_date") if closed else None
+    if not size or kept(size) <= 0:
+        raise Unfit("nothing was bought")
+    if closed and (exit_time is None or exit_price is None):
+        raise Unfit("it is closed without time or price")
+    fees = sum((_fee(of, order) for order in orders), Decimal(0))
+    timeframe = text(trade, "timeframe") or text(trade, "ticker_interval")
+    made = {
+        "source_id": of.trade_id,
+        "strategy_name": of.strategy,
+        "entry_logic_name": text(trade, "enter_tag") or text(trade, "buy_tag"),
+        "symbol": of.pair,
+        "interval": _interval(timeframe),
+        "entry_time": given(moment(trade, "open_date"), "open_date"),
+        "exit_time": exit_time,
+        "entry_price": kept(given(number(trade, "open_rate"), "open_rate")),
+        "exit_price": None if exit_price is None else kept(exit_price),
+        "size": kept(size),
+        "direction": "SHORT" if of.short else "LONG",
+        "commission": kept(fees),
+        "currency": of.stake,
+        "gross_pnl": None if profit is None else kept(profit + fees),
+        "net_pnl": None if profit is None else kept(profit),
+        "pnl_percentage": None if ratio is None else kept(ratio * 100),
+        "exit_reason": text(trade, "exit_reason") or text(trade, "sell_reason"),
+        "status": "CLOSED" if closed else "OPEN",
+        "more": {"exchange": of.exchange} | {key: plain(trade[key]) for key in MORE if trade.get(key) is not None},
+    }
+    fitting(TradingTrade, made)
     found.add("closed trades" if closed else "open trades", Decimal(1))
-    if closed and profit is not None:
-        found.add(f"profit of closed trades, {stake}", profit)
-    why = "" if size and size > 0 else "nothing was bought"
-    why = why or ("" if not closed or (exit_time and exit_price is not None) else "it is closed without time or price")
-    if why or entry_time is None:
-        found.left.append(f"Trade {trade['id']} ({trade['pair']}): {why or 'it has no time of opening'}.")
-        found.add("closed trades" if closed else "open trades", Decimal(-1))
-        if closed and profit is not None:
-            found.add(f"profit of closed trades, {stake}", -profit)
-        return
-    fees = sum((_fee(trade, order) for order in orders if _filled(order)), Decimal(0))
-    timeframe = trade.get("timeframe") or trade.get("ticker_interval")
-    found.round_trips.append(
-        {
-            "source_id": str(trade["id"]),
-            "strategy_name": trade.get("strategy"),
-            "entry_logic_name": trade.get("enter_tag") or trade.get("buy_tag"),
-            "symbol": str(trade["pair"]),
-            "interval": _interval(timeframe),
-            "entry_time": entry_time,
-            "exit_time": exit_time if closed else None,
-            "entry_price": kept(exact(trade["open_rate"])),
-            "exit_price": kept(exit_price) if closed else None,
-            "size": kept(size),
-            "direction": "SHORT" if trade.get("is_short") else "LONG",
-            "commission": kept(fees),
-            "currency": stake,
-            "gross_pnl": kept(profit + fees) if closed and profit is not None else None,
-            "net_pnl": kept(profit) if closed else None,
-            "pnl_percentage": kept(ratio * 100) if closed and ratio is not None else None,
-            "exit_reason": trade.get("exit_reason") or trade.get("sell_reason"),
-            "status": "CLOSED" if closed else "OPEN",
-            "more": {"exchange": trade.get("exchange")}
-            | {key: plain(trade[key]) for key in MORE if trade.get(key) is not None},
-        }
-    )
+    if profit is not None:
+        found.add(f"profit of closed trades, {of.stake}", profit)
+    return made
 
 
-def _interval(timeframe: Any) -> str:
+def _interval(timeframe: str | None) -> str:
     if timeframe is None:
         return "?"
-    text = str(timeframe)
-    if not text.isdigit():
-        return text[:8]
-    return MINUTES.get(int(text), f"{text}m")
+    if not timeframe.isdigit():
+        return timeframe[:8]
+    return MINUTES.get(int(timeframe), f"{timeframe}m")
 
 
-def _filled(order: dict[str, Any]) -> bool:
-    return (_amount(order) or 0) > 0 and _price(order) is not None
+# --- orders
 
 
-def _amount(order: dict[str, Any]) -> Decimal | None:
-    filled = exact(order.get("filled"))
-    return exact(order.get("amount")) if filled is None and order.get("status") == "closed" else filled
+def _orders(store: Store, found: Carried) -> tuple[dict[Any, list[_Order]], bool]:
+    """The filled orders of each trade, and whether any order is a dry run's."""
+    orders: defaultdict[Any, list[_Order]] = defaultdict(list)
+    dry, unfilled = False, 0
+    for order in store.rows("orders", "id"):
+        dry = dry or str(order.get("order_id", "")).startswith("dry_run")
+        with found.taking(f"Order {order.get('order_id')} of trade {order.get('ft_trade_id')}"):
+            made = _order(order)
+            unfilled += made is None
+            if made is not None:
+                orders[order.get("ft_trade_id")].append(made)
+    if unfilled:
+        found.leave(f"{count(unfilled, 'order')} without a fill: they moved nothing.")
+    return orders, dry
 
 
-def _price(order: dict[str, Any]) -> Decimal | None:
-    return exact(order.get("average")) or exact(order.get("price")) or exact(order.get("ft_price"))
-
-
-def _side(order: dict[str, Any], trade: dict[str, Any]) -> str:
+def _order(order: dict[str, Any]) -> _Order | None:
+    closed = order.get("status") == "closed"
+    amount = number(order, "filled")
+    if amount is None and closed:
+        amount = number(order, "amount")
+    price = number(order, "average") or number(order, "price") or number(order, "ft_price")
+    if amount is None or amount <= 0 or price is None:
+        return None
+    if kept(amount) <= 0 or kept(price) < 0:
+        raise Unfit("its amount is less than we keep digits for, or its price is below 0")
+    at = moment(order, "order_filled_date") or moment(order, "order_update_date") or moment(order, "order_date")
     side = str(order.get("side") or order.get("ft_order_side")).lower()
-    if side in ("buy", "sell"):
-        return side
-    return "buy" if trade.get("is_short") else "sell"  # a stop loss, which always closes
+    return _Order(given(text(order, "order_id"), "order_id"), text(order, "ft_pair"), side, amount, price, at, closed)
 
 
-def _fee(trade: dict[str, Any], order: dict[str, Any]) -> Decimal:
-    entry = _side(order, trade) == ("sell" if trade.get("is_short") else "buy")
-    rate = exact(trade.get("fee_open" if entry else "fee_close")) or exact(trade.get("fee")) or Decimal(0)
-    return (_amount(order) or Decimal(0)) * (_price(order) or Decimal(0)) * rate
+def _side(of: _Of, order: _Order) -> str:
+    if order.side in ("buy", "sell"):
+        return order.side
+    return "buy" if of.short else "sell"  # a stop loss, which always closes
 
 
-def _executions(
-    trades: list[dict[str, Any]], orders: dict[Any, list[dict[str, Any]]], found: Carried
-) -> Iterator[dict[str, Any]]:
-    for trade in trades:
-        for order in orders.get(trade["id"], []):
-            at = moment(order.get("order_filled_date") or order.get("order_update_date") or order.get("order_date"))
-            amount, price = _amount(order), _price(order)
-            if not _filled(order) or at is None or amount is None or price is None:
-                continue
+def _fee(of: _Of, order: _Order) -> Decimal:
+    entry = _side(of, order) == ("sell" if of.short else "buy")
+    return order.amount * order.price * of.fees[0 if entry else 1]
+
+
+def _executions(of: _Of, orders: list[_Order], found: Carried) -> list[dict[str, Any]]:
+    made = []
+    for order in orders:
+        with found.taking(f"Order {order.order_id} of trade {of.trade_id}"):
+            made.append(_execution(of, order))
             found.add("filled orders", Decimal(1))
-            found.add(f"bought and sold, {trade['pair']}", kept(amount) or Decimal(0))
-            yield {
-                "symbol": str(order.get("ft_pair") or trade["pair"]),
-                "action": _side(order, trade).upper(),
-                "quantity": kept(amount),
-                "price": kept(price),
-                "fee": kept(_fee(trade, order)),
-                "fee_currency": trade.get("stake_currency") or _quote(trade),
-                "currency": trade.get("stake_currency") or _quote(trade),
-                "executed_at": at,
-                "order_id": str(order["order_id"]),
-                "status": "FILLED" if order.get("status") == "closed" else "PARTIALLY_FILLED",
-                "exchange": trade.get("exchange"),
-                "strategy": trade.get("strategy"),
-                "source": KIND,
-            }
+            found.add(f"bought and sold, {made[-1]['symbol']}", made[-1]["quantity"])
+    return made
+
+
+def _execution(of: _Of, order: _Order) -> dict[str, Any]:
+    return fitting(
+        Trade,
+        {
+            "symbol": order.pair or of.pair,
+            "action": _side(of, order).upper(),
+            "quantity": kept(order.amount),
+            "price": kept(order.price),
+            "fee": kept(_fee(of, order)),
+            "fee_currency": of.stake,
+            "currency": of.stake,
+            "executed_at": given(order.at, "its time"),
+            "order_id": order.order_id,
+            "status": "FILLED" if order.closed else "PARTIALLY_FILLED",
+            "exchange": of.exchange,
+            "strategy": of.strategy,
+            "source": KIND,
+        },
+    )

@@ -4,31 +4,79 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from core.errors import TradekeepError
 from core.repositories.bulk import Column, Target
+from core.repositories.bulk.target import Foreign
 
 # Other names of our columns, in files of exchanges and bots: the first that a file has is taken.
+_OPENED = ("opendate", "opentime", "openedat", "dateopened", "openat", "entrytime", "entrydate", "enteredat", "opened")
+_CLOSED = ("closedate", "closetime", "closedat", "dateclosed", "closeat", "exittime", "exitdate", "exitedat", "closed")
+_GAIN = ("profit", "pnl", "closeprofitabs", "profitabs", "closedpnl", "closedpl", "netprofit", "profitloss")
+_SIDES = ("side", "direction", "positionside", "positiontype", "tradedirection")
+_MANY = (
+    "qty", "size", "executed", "executedqty", "filled", "filledqty", "executedamount", "amount", "vol", "volume",
+    "baseamount", "filledamount", "orderamount", "orderqty", "quantitytransacted", "contracts",
+)  # fmt: skip
 ALSO = {
-    "symbol": ("pair", "tradingpair", "market", "ticker", "instrument", "coin", "productid"),
+    "symbol": (
+        "pair", "tradingpair", "spotpairs", "market", "ticker", "instrument", "contract", "contracts", "product",
+        "productid", "coin",
+    ),
     "action": ("side", "type", "tradetype", "buysell", "direction"),
-    "quantity": ("amount", "qty", "size", "executed", "filled", "volume", "baseamount", "filledamount"),
-    "price": ("rate", "avgprice", "averageprice", "fillprice", "executionprice"),
-    "fee": ("commission", "fees", "feepaid", "tradefee"),
+    "quantity": _MANY,
+    "price": (
+        "rate", "px", "avgprice", "averageprice", "avgtradingprice", "fillprice", "filledprice", "executionprice",
+        "executedprice", "avgfilledprice", "orderprice",
+    ),
+    "fee": ("commission", "fees", "feepaid", "tradefee", "tradingfee"),
+    "commission": ("fee", "fees", "feepaid", "tradefee", "tradingfee"),
     "fee_currency": ("feecoin", "feeasset", "commissionasset", "feecurrency"),
-    "currency": ("quote", "quoteasset", "quotecurrency", "pricecurrency", "stakecurrency"),
-    "executed_at": ("time", "timestamp", "date", "datetime", "dateutc", "executiontime", "tradetime", "createdat", "t"),
-    "order_id": ("orderid", "orderno", "order", "ordernumber", "txid", "tradeid"),
+    "currency": (
+        "quote", "ccy", "quoteasset", "quotecurrency", "pricecurrency", "pricefeetotalunit", "stakecurrency",
+        "settlecoin",
+    ),
+    "executed_at": (
+        "time", "timestamp", "date", "datetime", "dateutc", "timeutc", "timestamputc", "executiontime", "tradetime",
+        "filledtime", "createdat", "createtime", "t",
+    ),
+    "order_id": ("orderid", "oid", "orderno", "order", "ordernumber", "txid", "tradeid", "ordertxid"),
     "exchange": ("venue", "connector", "connectorname"),
     "open_time": ("time", "timestamp", "date", "datetime", "t", "opentime"),
     "open": ("o",), "high": ("h",), "low": ("l",), "close": ("c",), "volume": ("v", "vol", "basevolume"),
     "timestamp": ("time", "date", "datetime", "recordedat"),
     "total_value": ("equity", "value", "balance", "total", "nav"),
-    "timeframe": ("interval", "granularity"),
-    "entry_time": ("opendate", "opentime", "openedat"), "exit_time": ("closedate", "closetime", "closedat"),
-    "entry_price": ("openrate", "openprice"), "exit_price": ("closerate", "closeprice"),
-    "net_pnl": ("profit", "pnl", "closeprofitabs", "profitabs"), "size": ("amount", "qty", "quantity"),
+    "timeframe": ("interval", "granularity"), "interval": ("timeframe", "granularity"),
+    "entry_time": _OPENED, "opened_at": _OPENED, "exit_time": _CLOSED, "closed_at": _CLOSED,
+    "entry_price": ("openrate", "openprice", "avgentryprice", "priceopen"),
+    "exit_price": ("closerate", "closeprice", "avgexitprice", "priceclose"),
+    "side": _SIDES, "direction": _SIDES,
+    "net_pnl": _GAIN, "realized_pnl": (*_GAIN, "netpnl"),
+    "pnl_percentage": ("profitpct", "profitpercent", "pnlpct", "pnlpercent", "returnpct"),
+    "size": ("amount", "quantity", *_MANY), "strategy_name": ("strategy",),
+    "exit_reason": ("closereason", "sellreason"),
 }  # fmt: skip
+# What every row of ours has: a file's "created at" is taken for it only where nothing else needs that.
+KEPT = ("created_at", "updated_at")
+NO_INTERVAL = "?"
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What the rows of a file have in a column that it lacks, unless somebody says otherwise: value, or otherwise
+    where the column `by` is empty. why: in words."""
+
+    column: str
+    value: str
+    why: str
+    by: str | None = None
+    otherwise: str = ""
+
+    @property
+    def words(self) -> str:
+        """What the rows get, in words."""
+        return f"{self.value} with {self.by}, else {self.otherwise}" if self.by else self.value
 
 
 def guessed(names: Sequence[str], target: Target) -> dict[str, str | None]:
@@ -40,6 +88,7 @@ def guessed(names: Sequence[str], target: Target) -> dict[str, str | None]:
     open_columns = {_bare(column.name): column for column in target.columns if _taken(column, target)}
     found: dict[str, str | None] = dict.fromkeys(names)
     free = dict(open_columns)
+    kept = {bare: free.pop(bare) for bare in map(_bare, KEPT) if bare in free}
     for name in names:
         if (column := free.pop(_bare(name), None)) is not None:
             found[name] = column.name
@@ -50,6 +99,9 @@ def guessed(names: Sequence[str], target: Target) -> dict[str, str | None]:
                 found[match] = column.name
                 free.pop(bare)
                 break
+    for name in names:
+        if found[name] is None and (column := kept.pop(_bare(name), None)) is not None:
+            found[name] = column.name
     return found
 
 
@@ -64,14 +116,14 @@ def _taken(column: Column, target: Target) -> bool:
 
 
 def chosen(
-    names: Sequence[str], target: Target, mapping: Mapping[str, str | None] | None, fixed: Mapping[str, str]
+    names: Sequence[str], target: Target, mapping: Mapping[str, str | None] | None, fixed: Iterable[str]
 ) -> dict[str, str]:
-    """File column -> table column, as guessed and as somebody says; `fixed` gives columns one value.
+    """File column -> table column, as guessed and as somebody says; `fixed` columns have a value without the file.
 
     mapping: file column -> table column, None or "" to leave it out; the other way round is understood where only
     that can be meant. Raises data.mapping with what is wrong.
     """
-    given = dict(mapping or {})
+    given, fixed = dict(mapping or {}), tuple(fixed)
     known = set(names)
     straight = known.issuperset(given) and all(to in target.by_name for to in given.values() if to)
     if given and not straight and all(name in target.by_name and to in known for name, to in given.items()):
@@ -94,7 +146,8 @@ def chosen(
         raise _wrong(f"More than one source is given for {', '.join(twice)}.")
     have = set(pairs.values()) | set(fixed)
     if missing := wanting(target, have):
-        raise _wrong(f"The file has nothing for {', '.join(missing)}, which {target.name} needs.")
+        bot = " Say whose rows they are by a bot's name." if "bot_id" in missing and of_bots(target) else ""
+        raise _wrong(f"The file has nothing for {', '.join(missing)}, which {target.name} needs.{bot}")
     if not have:
         raise _wrong(f"No column of the file belongs to {target.name}.")
     return pairs
@@ -102,13 +155,50 @@ def chosen(
 
 def wanting(target: Target, have: Iterable[str]) -> list[str]:
     """The columns that a row needs and nothing is given for."""
-    given = {*have, *empties(target)}
+    have = set(have)
+    given = {*have, *empties(target), *(one.column for one in usual(target, have))}
     return [column.name for column in target.columns if column.needed and column.name not in given]
 
 
 def empties(target: Target) -> dict[str, str]:
     """What a row has in columns that need a JSON text where nothing is given, as with our own models."""
     return {column.name: "{}" for column in target.columns if column.needed and column.kind in ("json", "jsonb")}
+
+
+def usual(target: Target, have: Iterable[str], bot_type: str | None = None) -> list[Usual]:
+    """What rows have in columns that the file lacks: `have` are those that it, or somebody, gives a value.
+    bot_type: what the bot trades with whose rows they are.
+
+    An execution with its time and price was filled, whatever the table's default for new orders is; what has an exit
+    is closed.
+    """
+    have = set(have)
+    lacking = {column.name: column for column in target.columns if column.name not in have}
+    found = []
+    choices = lacking["status"].choices if "status" in lacking else ()
+    if "FILLED" in choices and {"executed_at", "price"} <= have:
+        found.append(Usual("status", "FILLED", "rows with a time and a price of execution are fills"))
+    exit_time = next((name for name in ("exit_time", "closed_at") if name in have), None)
+    if {"OPEN", "CLOSED"} <= set(choices) and exit_time:
+        found.append(Usual("status", "CLOSED", "what has an exit is closed", exit_time, "OPEN"))
+    if of_bots(target):
+        if "trade_type" in lacking and lacking["trade_type"].needed:
+            why = "as its bot" if bot_type else "real money, unless somebody says otherwise"
+            found.append(Usual("trade_type", bot_type or "live", why))
+        if "interval" in lacking and lacking["interval"].needed:
+            found.append(Usual("interval", NO_INTERVAL, "the candles' timeframe is not known"))
+    return found
+
+
+def of_bots(target: Target) -> bool:
+    """Whether each row of the table belongs to a bot."""
+    return "bot_id" in target.by_name and any(is_bots(one) for one in target.foreign)
+
+
+def is_bots(foreign: Foreign) -> bool:
+    """Whether the foreign key names a bot."""
+    parent = foreign.parent.rpartition(".")[2].strip('"')
+    return foreign.columns == ("bot_id",) and parent == "trading_bots"
 
 
 def _wrong(message: str) -> TradekeepError:

@@ -1,4 +1,4 @@
-"""One way to read rows, whatever they come in: CSV, Parquet, or a table of a SQLite file."""
+"""One way to read rows, whatever they come in: CSV, JSON lines, Parquet, or a table of a SQLite file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from core.errors import TradekeepError
-from core.explore.imports import csvfile, sqlitefile
+from core.explore.imports import csvfile, jsonlines, sqlitefile
 from core.explore.imports.csvfile import Raw
 from core.explore.imports.files import Opened, Unpacked, refused
 
@@ -42,6 +42,8 @@ def reading(source: Opened, table: str | None = None) -> Iterator[Reader]:
     """A reader of the source. table: which one of a SQLite file. Raises data.file."""
     if source.kind == "csv":
         yield _csv(source)
+    elif source.kind == "jsonl":
+        yield _jsonl(source)
     elif source.kind == "parquet":
         yield _parquet(source)
     else:
@@ -51,25 +53,42 @@ def reading(source: Opened, table: str | None = None) -> Iterator[Reader]:
 
 def _csv(source: Opened) -> Reader:
     found = csvfile.dialect(source)
-
-    def done() -> int:
-        raw: Any = source.stream
-        if source.packed:
-            inner = raw.raw
-            return inner.at if isinstance(inner, Unpacked) else 0
-        return int(raw.tell()) if source.size_bytes is not None else 0
+    seen = [0]
 
     def batches(wanted: list[int], watch: Callable[[bool], None]) -> Iterator[Raw]:
-        return csvfile.batches(source, found, wanted, watch)
+        for raw in csvfile.batches(source, found, wanted, watch, lambda: _position(source)):
+            seen[0] = raw.done
+            yield raw
 
-    return Reader("CSV", found.names, found.notes, source.size_bytes or 0, done, batches)
+    return Reader("CSV", found.names, found.notes, source.size_bytes or 0, lambda: seen[0], batches)
+
+
+def _jsonl(source: Opened) -> Reader:
+    rows = jsonlines.Rows(source)
+    total = source.size_bytes or 0
+
+    def batches(wanted: list[int], watch: Callable[[bool], None]) -> Iterator[Raw]:
+        watch(True)  # \u0000 may stand for one
+        yield from rows.batches(wanted)
+
+    return Reader("JSON lines", rows.names, (), total, lambda: _position(source), batches)
+
+
+def _position(source: Opened) -> int:
+    """How much of the file was read."""
+    raw: Any = source.stream
+    if source.packed:
+        inner = raw.raw
+        return inner.at if isinstance(inner, Unpacked) else 0
+    return int(raw.tell()) if source.size_bytes is not None else 0
 
 
 def _parquet(source: Opened) -> Reader:
     try:
         file = parquet.ParquetFile(pa.PythonFile(source.stream, "r"), pre_buffer=False, buffer_size=1 << 20)
         of = file.metadata
-        names = tuple(file.schema_arrow.names)
+        own = file.schema_arrow.names
+        names = csvfile.named(own)
         for part in range(of.num_row_groups):
             for place in range(of.num_columns):
                 column = of.row_group(part).column(place)
@@ -83,7 +102,9 @@ def _parquet(source: Opened) -> Reader:
     def batches(wanted: list[int], watch: Callable[[bool], None]) -> Iterator[Raw]:
         watch(True)  # what its texts hold is not known
         number = 1
-        rows = file.iter_batches(batch_size=BATCH_ROWS, columns=[names[place] for place in wanted], use_threads=False)
+        # By name, where each is its column's own; else all of them are read, and taken by their places.
+        chosen = [own[place] for place in wanted] if len(set(own)) == len(own) else None
+        rows = file.iter_batches(batch_size=BATCH_ROWS, columns=chosen, use_threads=False)
         while True:
             try:
                 batch = next(rows, None)
@@ -91,11 +112,11 @@ def _parquet(source: Opened) -> Reader:
                 raise _not_parquet(source, error) from None
             if batch is None:
                 return
-            by_name = {name: batch.column(name) for name in batch.schema.names}
+            taken = [batch.column(own[place] if chosen else place) for place in wanted]
             numbers = pa.array(np.arange(number, number + batch.num_rows))
             number += batch.num_rows
             seen[0] = number - 1
-            yield Raw(numbers, [by_name[names[place]] for place in wanted], [])
+            yield Raw(numbers, taken, [])
 
     return Reader("Parquet", names, (), of.num_rows, lambda: seen[0], batches)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.explore.export import harmless
+from core.explore.imports.faulty import Faulty
 from core.explore.imports.values import RowError
 from core.format import count
 
@@ -17,8 +18,9 @@ from core.format import count
 class Imported:
     """What became of the rows of a source. inserted, updated, skipped (there already, just so): numbers of rows.
 
-    errors: those at fault, by their number, the first 10,000; error_count: of all of them. rows: how many
-    were read. mapping: file column -> table column. key: the columns that told rows apart, () for their content.
+    errors: those at fault, by their number, the first 10,000; error_count: of all of them; faulty: as they stood in the
+    source. rows: how many were read. mapping: file column -> table column. key: the columns that told rows apart, ()
+    for their content.
     """
 
     inserted: int = 0
@@ -31,6 +33,7 @@ class Imported:
     key: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     dry_run: bool = False
+    faulty: Faulty | None = None
     elapsed_ms: float = 0.0
 
     @property

@@ -28,46 +28,92 @@ BATCH_ROWS = 20_000
 BATCH_BYTES, LARGEST_BYTES, PATIENCE_S = 16 << 20, 64 << 20, 10.0
 HANDLED_EVERY = 100_000  # instructions of SQLite's machine: about a millisecond
 WAL_MODE = b"\x02"
+LOCKED_S = 5.0  # how long we wait for a writer
+COPIED_BYTES = 1 << 30  # a larger file is read in place: to copy it would keep its writer waiting as well
+WHY = {
+    sqlite3.SQLITE_BUSY: "is locked by a program that is writing to it. Import it again when that has ended",
+    sqlite3.SQLITE_LOCKED: "is locked by a program that is writing to it. Import it again when that has ended",
+    sqlite3.SQLITE_READONLY: "was left in the middle of a write (its -journal lies beside it). Open it once with its"
+    " own program, which undoes that write, and import it again",
+    sqlite3.SQLITE_TOOBIG: f"has a value that is too large: all columns of a row share {LARGEST_BYTES >> 20} MB",
+    sqlite3.SQLITE_NOTADB: "is no SQLite database, or it is encrypted",
+    sqlite3.SQLITE_CORRUPT: "is damaged; perhaps it was cut",
+    sqlite3.SQLITE_FULL: "finds no room for a copy in the temporary folder",
+    sqlite3.SQLITE_INTERRUPT: "has a view that takes too long a batch",
+}
 
 
 @contextmanager
-def readable(source: Opened) -> Iterator[sqlite3.Connection]:
-    """A connection that can only read. Raises data.file for what is damaged or is no database."""
+def readable(source: Opened, *, apart: bool = False) -> Iterator[sqlite3.Connection]:
+    """A connection that can only read. apart: to a copy, where reading would keep the file's writer waiting.
+
+    Raises data.file for what is damaged, locked or no database.
+    """
     with ExitStack() as closing:
         path = source.path or _spooled(source, closing)
-        connection: sqlite3.Connection | None = None
         try:
-            connection = sqlite3.connect(_uri(path, closing), uri=True, check_same_thread=False)
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
-            connection.execute("PRAGMA query_only = ON")
-            connection.execute("PRAGMA trusted_schema = OFF")
+            uri, in_place = _uri(path, closing)
+            connection = _connected(uri, closing)
             _whole(connection, path, source.name)
+            if apart and in_place and source.path and _room(path):
+                connection = _apart(connection, closing)
             yield connection
-        except sqlite3.DatabaseError as error:
-            if _impatient(error):
-                raise refused(f"{source.name} has a view that takes longer than {PATIENCE_S:.0f} s a batch.") from None
-            raise refused(f"{source.name} cannot be read as a SQLite database; perhaps it was cut: {error}.") from None
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more precisely where
+            raise refused(f"{source.name} {WHY.get(code, 'cannot be read as a SQLite database')}: {error}.") from None
         except OSError as error:
             raise classify(error) from None
-        finally:
-            if connection is not None:
-                connection.close()
 
 
-def _uri(path: Path, closing: ExitStack) -> str:
-    """How to open it: a database in WAL mode whose log nobody has open is copied, else reading would make files."""
+def _connected(uri: str, closing: ExitStack) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=LOCKED_S, check_same_thread=False)
+    closing.callback(connection.close)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_BYTES)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _room(path: Path) -> bool:
+    """Whether a copy is small enough for the temporary folder."""
+    size = path.stat().st_size
+    return size <= COPIED_BYTES and 2 * size < shutil.disk_usage(tempfile.gettempdir()).free
+
+
+def _apart(connection: sqlite3.Connection, closing: ExitStack) -> sqlite3.Connection:
+    """A copy, made at one go: a writer waits for that moment, not for as long as the rows are read."""
+    copy = _folder(closing) / "database.sqlite"
+    into = sqlite3.connect(copy)
+    try:
+        into.execute("PRAGMA synchronous = OFF")
+        connection.backup(into)
+    finally:
+        into.close()
+    connection.close()
+    return _connected(f"file:{quote(str(copy))}?mode=ro&immutable=1", closing)
+
+
+def _folder(closing: ExitStack) -> Path:
+    return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="tradekeep-import-")))
+
+
+def _uri(path: Path, closing: ExitStack) -> tuple[str, bool]:
+    """How to open it, and whether reading it keeps a writer waiting.
+
+    A database in WAL mode whose log nobody has open is copied, else reading would make files.
+    """
     wal, shared = path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
     with path.open("rb") as file:
         in_wal_mode = file.read(20)[18:20] == WAL_MODE * 2
     if not in_wal_mode or (wal.exists() and shared.exists()):
-        return f"file:{quote(str(path.resolve()))}?mode=ro"
+        return f"file:{quote(str(path.resolve()))}?mode=ro", not in_wal_mode
     if not wal.exists() or not wal.stat().st_size:
-        return f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
-    folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="tradekeep-import-")))
+        return f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", False
+    folder = _folder(closing)
     copy = folder / "database.sqlite"
     shutil.copyfile(path, copy)
     shutil.copyfile(wal, folder / "database.sqlite-wal")
-    return f"file:{quote(str(copy))}"
+    return f"file:{quote(str(copy))}", False
 
 
 def _spooled(source: Opened, closing: ExitStack) -> Path:
@@ -133,31 +179,97 @@ def columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return names
 
 
+class Texts:
+    """Texts of a database that is read whole; what is not UTF-8 in them is replaced, and counted."""
+
+    def __init__(self) -> None:
+        self.wrong = 0
+
+    def __call__(self, text: bytes) -> str:
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            self.wrong += 1
+            return text.decode(errors="replace")
+
+    def notes(self) -> list[str]:
+        """What to say of it."""
+        what = f"{self.wrong:,} of its texts are not UTF-8; what could not be read in them stands as \ufffd."
+        return [what] if self.wrong else []
+
+
 def batches(connection: sqlite3.Connection, table: str, names: list[str]) -> Iterator[Raw]:
-    """The rows of these columns as texts; numbers as their shortest exact text."""
+    """The rows of these columns as texts; numbers as their shortest exact text.
+
+    A table is read by its row numbers and let go after each batch, so that whoever writes to it need not wait.
+    """
     chosen = ", ".join(identifier(name) for name in names)
-    with patience(connection):  # its first row is looked for at once
-        cursor = connection.execute(f"SELECT {chosen} FROM {identifier(table)}")  # noqa: S608  # quoted names
+    sql = f"SELECT {chosen} FROM {identifier(table)}"  # noqa: S608  # quoted names
+    row_id = _row_id(connection, table)
+    pages = _by_row_id(connection, table, chosen, row_id) if row_id else _by_cursor(connection, sql)
     number = 1
-    while rows := _some(connection, cursor):
+    for rows in pages:
         values = [pa.array([_text(value) for value in column], pa.binary()) for column in zip(*rows, strict=True)]
         yield Raw(pa.array(range(number, number + len(rows)), pa.int64()), values, [])
         number += len(rows)
 
 
-def _some(connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
+Rows = list[tuple[object, ...]]
+
+
+def _row_id(connection: sqlite3.Connection, table: str) -> str:
+    """What its row number is called; "" for a view and for a table without one."""
+    taken = {name.lower() for (name,) in connection.execute("SELECT name FROM pragma_table_xinfo(?)", (table,))}
+    kind = connection.execute("SELECT type, sql LIKE 'CREATE VIRTUAL%' FROM sqlite_master WHERE name = ?", (table,))
+    if kind.fetchone() != ("table", 0):
+        return ""
+    for name in [name for name in ("rowid", "_rowid_", "oid") if name not in taken]:
+        with contextlib.suppress(sqlite3.OperationalError):  # WITHOUT ROWID
+            connection.execute(f"SELECT {name} FROM {identifier(table)} LIMIT 0")  # noqa: S608  # quoted name
+            return name
+    return ""
+
+
+def _by_row_id(connection: sqlite3.Connection, table: str, chosen: str, row_id: str) -> Iterator[Rows]:
+    sql = (
+        f"SELECT {chosen}, {row_id} FROM {identifier(table)}"  # noqa: S608  # quoted names
+        f" WHERE {row_id} > ? ORDER BY {row_id} LIMIT {BATCH_ROWS}"
+    )
+    after: object = -(2**63)
+    while True:
+        cursor = connection.execute(sql, (after,))
+        rows = _some(connection, cursor)
+        cursor.close()
+        if not rows:
+            return
+        after = rows[-1][-1]
+        yield [row[:-1] for row in rows]
+
+
+def _by_cursor(connection: sqlite3.Connection, sql: str) -> Iterator[Rows]:
+    with patience(connection):  # its first row is looked for at once
+        cursor = connection.execute(sql)
+    while rows := _some(connection, cursor):
+        yield rows
+
+
+def _some(connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> Rows:
+    rows: Rows = []
     held = 0
-    with patience(connection):
-        for row in itertools.islice(cursor, BATCH_ROWS):
-            rows.append(row)
-            held += sum(map(sys.getsizeof, row))
-            if held > BATCH_BYTES:
-                break
+    decode, connection.text_factory = connection.text_factory, bytes  # whether it is UTF-8 is asked of each row later
+    try:
+        with patience(connection):
+            for row in itertools.islice(cursor, BATCH_ROWS):
+                rows.append(row)
+                held += sum(map(sys.getsizeof, row))
+                if held > BATCH_BYTES:
+                    break
+    finally:
+        connection.text_factory = decode
     return rows
 
 
 def _text(value: object) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
-    return (repr(value) if isinstance(value, float) else str(value)).encode("utf-8", "surrogatepass")
+    return (repr(value) if isinstance(value, float) else str(value)).encode()

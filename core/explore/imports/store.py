@@ -20,11 +20,13 @@ FETCHED = 5000
 
 @dataclass(frozen=True)
 class Store:
-    """A database that is read. columns: table -> column -> declared type, in lower case."""
+    """A database that is read. columns: table -> column -> declared type, in lower case; notes(): what was noticed
+    on the way, for people."""
 
     name: str
     columns: dict[str, dict[str, str]]
     ask: Callable[[str], Iterator[tuple[Any, ...]]]
+    notes: Callable[[], list[str]] = list
 
     def rows(self, table: str, order: str = "") -> Iterator[dict[str, Any]]:
         """Every row of a table as a dict; nothing where there is no such table."""
@@ -45,8 +47,12 @@ class Store:
 
 
 @contextmanager
-def store(source: Path | str | BinaryIO | DatabaseConfig) -> Iterator[Store]:
-    """The database that a file, an upload or a connection string leads to. Raises data.file, connection errors."""
+def store(source: Path | str | BinaryIO | DatabaseConfig, *, apart: bool = False) -> Iterator[Store]:
+    """The database that a file, an upload or a connection string leads to.
+
+    apart: read a copy of a file, so that the bot that writes to it need not wait; for reading all of it. Raises
+    data.file, connection errors.
+    """
     if isinstance(source, str) and "://" in source and not source.startswith("sqlite"):
         source = parse_connection(source)
     if isinstance(source, DatabaseConfig) and source.backend == "sqlite":
@@ -60,7 +66,9 @@ def store(source: Path | str | BinaryIO | DatabaseConfig) -> Iterator[Store]:
     with opened(source) as file:
         if file.kind != "sqlite":
             raise TradekeepError("data.file", f"{file.name} is no database of a bot.")
-        with sqlitefile.readable(file) as connection:
+        with sqlitefile.readable(file, apart=apart) as connection:
+            texts = connection.text_factory = sqlitefile.Texts()
+            connection.execute("BEGIN")  # all tables as they are at one moment
             columns = {
                 table: {
                     row[0]: str(row[1]).lower()
@@ -68,12 +76,13 @@ def store(source: Path | str | BinaryIO | DatabaseConfig) -> Iterator[Store]:
                 }
                 for table in sqlitefile.tables(connection, views=False)  # a view may have no end
             }
-            yield Store(file.name, columns, lambda sql: iter(connection.execute(sql)))
+            yield Store(file.name, columns, lambda sql: iter(connection.execute(sql)), texts.notes)
 
 
 @contextmanager
 def _postgresql(config: DatabaseConfig) -> Iterator[Store]:
     with Database(config, read_only=True) as database, database.connect(statement_timeout_s=None) as connection:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # all tables at one moment
         columns: dict[str, dict[str, str]] = {}
         for table, column, type in connection.exec_driver_sql(
             "SELECT table_name, column_name, data_type FROM information_schema.columns"

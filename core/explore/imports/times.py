@@ -21,6 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNITS = {"s": Decimal(1_000_000), "ms": Decimal(1000), "us": Decimal(1), "ns": Decimal("0.001")}
 UNIT_WORDS = {"s": "unix seconds", "ms": "unix milliseconds", "us": "unix microseconds", "ns": "unix nanoseconds"}
 FROM_S, UNTIL_S = 631_152_000, 4_102_444_800
+LONGEST = 64  # letters of a time; the patterns below are not for more
 NUMBER = re.compile(r"^\d{9,19}(\.\d+)?$")
 _PARTS = re.compile(r"^(\d{1,2})([./-])(\d{1,2})\2(\d{4})(.*)$")
 _CLOCK = re.compile(r"^[ T,]*(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*([AaPp][Mm])?\s*(.*)$")
@@ -57,6 +58,7 @@ def zone_of(name: str) -> tzinfo:
 
 def shape_of(values: Sequence[str], zone: tzinfo = UTC) -> Shape:
     """The shape of a column, by its first values."""
+    values = [value for value in values if len(value) <= LONGEST]
     numbers = [Decimal(value) for value in values if NUMBER.match(value)]
     if numbers and len(numbers) * 2 >= len(values):
         middle = median(numbers)
@@ -72,6 +74,8 @@ def shape_of(values: Sequence[str], zone: tzinfo = UTC) -> Shape:
 
 def moment(text: str, shape: Shape) -> datetime:
     """The moment that a text means, in UTC, to the microsecond. Raises ValueError with the reason."""
+    if len(text) > LONGEST:
+        raise ValueError("not a time; write 2024-05-31T14:30:00Z")
     if NUMBER.match(text) and not (_COMPACT.match(text) and shape.unit is None):
         return _unix(text, shape)
     for found, order in ((_ISO.match(text), (1, 2, 3)), (_PARTS.match(text), None)):
@@ -116,6 +120,8 @@ def _clocked(text: str, year: int, month: int, day: int, rest: str, shape: Shape
         hour, minute, second = int(clock[1]), int(clock[2]), int(clock[3] or 0)
         micros = int((clock[4] or "0").ljust(6, "0")[:6])
         if clock[5]:
+            if hour > 12:
+                raise ValueError("with AM or PM the hours go to 12")
             hour = hour % 12 + (12 if clock[5].lower() == "pm" else 0)
         rest = clock[6]
     rest = rest.strip()
@@ -131,6 +137,20 @@ def _clocked(text: str, year: int, month: int, day: int, rest: str, shape: Shape
         plain = datetime(year, month, day, hour, minute, second, micros)
         if isinstance(zone, timedelta):
             return (plain - zone).replace(tzinfo=UTC)
-        return plain.replace(tzinfo=zone).astimezone(UTC)
+        found = plain.replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("there is no such day or time of day") from None
+    if clock and zone is not UTC:
+        _once(plain, zone)
+    return found
+
+
+def _once(plain: datetime, zone: tzinfo) -> None:
+    """Refuse a time of day that the zone's clocks showed twice or never. Raises ValueError."""
+    first, second = (plain.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    if first == second or first is None or second is None:
+        return
+    if first < second:
+        raise ValueError(f"the clocks of {zone} went forward over it; there is no such time there")
+    offset = f"{plain.replace(tzinfo=zone):%z}"
+    raise ValueError(f"the clocks of {zone} went back, so it came twice; write it with {offset[:3]}:{offset[3:]} or Z")

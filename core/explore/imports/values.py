@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +23,17 @@ TEXT = pa.string()
 SHOWN = 80
 EMPTY = frozenset({"", "null", "none", "n/a", "na", "\\n", "-"})
 WHOLE = {"smallint": 15, "integer": 31, "bigint": 63, "int": 63, "biginteger": 63}
+DEEPEST = 500  # of arrays and objects within each other; a server refuses some thousands, and Python does before
 NUMERIC = frozenset({"numeric", "decimal", "real", "double precision", "float", *WHOLE})
 TIMES = frozenset({"timestamp with time zone", "timestamp without time zone", "datetime", "timestamp"})
 TRUTHS = {"t": True, "true": True, "1": True, "y": True, "yes": True, "on": True,
           "f": False, "false": False, "0": False, "n": False, "no": False, "off": False}  # fmt: skip
 _NEUTRAL = re.compile("^'+[" + re.escape("".join(FORMULA)) + "]")
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[\]{}]', re.S)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_BYTES = re.compile(rb"\\x(?:[0-9a-fA-F]{2})*")
+_MINUTES_OR_MONTHS = re.compile(r"\s*\d+\s*[mM]\s*")
+COMMA_NUMBER = r"^[-+]?(\d{1,3}([.\s']\d{3})+|\d+)(,\d+)?$"
 _COMMA = re.compile(r"^[-+]?\d{1,3}([.\s]\d{3})*,\d+$|^[-+]?\d+,\d+$")
 
 
@@ -53,6 +60,9 @@ class Reading:
     column: Column
     backend: str
     zone: tzinfo = UTC
+    finite: bool = False  # whether a time has to be a moment
+    comma: bool = False  # whether texts have a decimal comma
+    day_first: bool | None = None  # where that cannot be told from the days
     shape: times.Shape | None = None
     rounded: int = 0
     zoneless: bool = False
@@ -70,7 +80,8 @@ class Reading:
             if kind in TIMES or kind == "date":
                 found = self._times(found)
             elif kind in NUMERIC:
-                found = self._numbers(found)
+                worded = pa.types.is_string(values.type) or pa.types.is_binary(values.type)
+                found = self._numbers(self._pointed(found) if self.comma and worded else found)
             elif kind == "boolean":
                 found = self._truths(self._tidy(found))
             elif kind in ("json", "jsonb"):
@@ -89,6 +100,10 @@ class Reading:
     def _strings(self, values: pa.Array) -> pa.Array:
         if pa.types.is_string(values.type):
             return values
+        if pa.types.is_floating(values.type) and (self.column.kind in TIMES or self.column.kind == "date"):
+            return _plain_floats(values)
+        if pa.types.is_binary(values.type) and self.column.kind == "bytea" and self.backend != "sqlite":
+            return pa.array([_bytes(one) for one in values.to_pylist()], TEXT)
         if pa.types.is_binary(values.type) and self.column.kind != "bytea":
             try:
                 return pc.cast(values, TEXT)
@@ -131,9 +146,7 @@ class Reading:
         if column.choices:
             choices = pa.array(column.choices)
             if not pc.all(pc.or_(pc.is_null(texts), pc.is_in(texts, choices))).as_py():
-                lower = {choice.lower(): choice for choice in column.choices}
-                allowed = f"one of {', '.join(column.choices)} is needed"
-                return self._each(texts, lambda text: _chosen(lower, text, allowed))
+                return self._each(texts, cache(lambda text: _chosen(column.choices, text)))
         longest = column.longest
         if longest is not None and (pc.max(pc.binary_length(texts)).as_py() or 0) > longest:
             long = pc.greater(pc.utf8_length(texts), longest)
@@ -158,6 +171,14 @@ class Reading:
         self._note_rounding(texts)
         return texts
 
+    def _pointed(self, texts: pa.Array) -> pa.Array:
+        """Numbers with a decimal comma as the server reads them."""
+        texts = self._tidy(texts)
+        texts = self._refuse(
+            texts, pc.invert(pc.match_substring_regex(texts, COMMA_NUMBER)), "not a number with a decimal comma"
+        )
+        return pc.replace_substring(pc.replace_substring_regex(texts, r"[.\s']", ""), ",", ".")
+
     def _plain_numbers(self, texts: pa.Array) -> pa.Array | None:
         """The numbers, where each text is one as the server reads it, blanks and words apart."""
         found = _cast(texts, pa.float64())
@@ -173,7 +194,11 @@ class Reading:
 
     def _number(self, text: str) -> str:
         if _COMMA.match(text):
-            raise ValueError(f"a decimal comma; write {text.replace('.', '').replace(',', '.')}")
+            plain = re.sub(r"[.\s]", "", text)
+            if re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", text):
+                either = f"{plain.replace(',', '.')} or {plain.replace(',', '')}"
+                raise ValueError(f"a comma before decimals or between thousands; write {either}, as it is meant")
+            raise ValueError(f"a decimal comma; write {plain.replace(',', '.')}")
         if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", text):
             raise ValueError(f"commas between thousands; write {text.replace(',', '')}")
         try:
@@ -208,8 +233,11 @@ class Reading:
             return texts
         if self.shape is None and texts.null_count < len(texts):
             self.shape = times.shape_of(pc.drop_null(texts[:2000]).to_pylist(), self.zone)
+            if self.shape.day_first is None:
+                self.shape = replace(self.shape, day_first=self.day_first)
         if self.column.kind == "date":
-            return self._each(texts, lambda text: times.moment(text, self.shape or times.Shape()).date().isoformat())
+            shape = replace(self.shape or times.Shape(), zone=UTC)  # a day is the one that is written, in any zone
+            return self._each(texts, lambda text: times.moment(text, shape).date().isoformat())
         aware = self.column.kind != "timestamp without time zone"
         if (found := _cast(texts, pa.timestamp("us", "UTC"))) is not None:
             return texts if aware and self.backend != "sqlite" else pc.cast(pc.cast(found, pa.timestamp("us")), TEXT)
@@ -229,6 +257,8 @@ class Reading:
 
     def _moment(self, text: str) -> str:
         if text in ("infinity", "-infinity") and self.backend != "sqlite":
+            if self.finite:
+                raise ValueError("it is no moment, which this column needs")
             return text
         shape = self.shape or times.Shape(zone=self.zone)
         found = times.moment(text, shape).replace(tzinfo=None).isoformat(" ", "microseconds")
@@ -237,8 +267,12 @@ class Reading:
 
     @staticmethod
     def _json(text: str) -> str:
+        if "\\u0000" in text and _NUL.search(text):
+            raise ValueError("it holds a NUL, which no text may")
+        if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
+            raise ValueError(f"arrays and objects more than {DEEPEST} deep")
         try:
-            json.loads(text)
+            json.loads(text, parse_constant=_no_number)
         except ValueError as error:
             raise ValueError(f"not JSON: {str(error)[:100]}") from None
         return text
@@ -267,11 +301,45 @@ class Reading:
         return pc.if_else(wrong, pa.scalar(None, TEXT), texts)
 
 
-def _chosen(lower: dict[str, str], text: str, allowed: str) -> str:
-    found = lower.get(text.strip().lower())
-    if found is None:
-        raise ValueError(allowed)
-    return found
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _depth(text: str) -> int:
+    """How deep the arrays and objects of a JSON text are at most; what stands in its texts does not count."""
+    depth = deepest = 0
+    for letter in _BRACKETS.findall(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(letter, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _bytes(value: bytes | None) -> str | None:
+    """Bytes as the server reads them; those that an export has written so already stay as they are."""
+    if value is None:
+        return None
+    return value.decode() if _BYTES.fullmatch(value) else f"\\x{value.hex()}"
+
+
+def _plain_floats(values: pa.Array) -> pa.Array:
+    """Numbers that stand for times, without exponents; NaN, which says that there is none, as null."""
+    values = pc.cast(values, pa.float64())
+    values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    try:
+        return pc.cast(pc.cast(values, pa.int64()), TEXT)
+    except pa.ArrowInvalid:
+        return pa.array([None if one is None else f"{Decimal(repr(one)):f}" for one in values.to_pylist()], TEXT)
+
+
+def _chosen(choices: Sequence[str], text: str) -> str:
+    """The choice that is meant: as it is written, else the only one that differs by case alone. Raises ValueError."""
+    word = text.strip()
+    if word in choices:
+        return word
+    found = [choice for choice in choices if choice.lower() == word.lower()]
+    if len(found) != 1 or _MINUTES_OR_MONTHS.fullmatch(word):  # 1M is a month, 1m a minute
+        raise ValueError(f"one of {', '.join(choices)} is needed")
+    return found[0]
 
 
 def _limit(column: Column, backend: str) -> tuple[float | None, str]:
@@ -280,6 +348,8 @@ def _limit(column: Column, backend: str) -> tuple[float | None, str]:
         before = column.digits[0] - column.digits[1]
         return 10.0**before, f"more than {before} digits before the point"
     bits = 63 if backend == "sqlite" and column.kind in WHOLE else WHOLE.get(column.kind)
+    if bits and column.numbered:
+        return 2.0 ** (bits - 1), "so high that few numbers would be left for the rows after it"
     return (2.0**bits, "beyond what the column can hold") if bits else (None, "")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pyarrow as pa
@@ -10,18 +9,19 @@ import streamlit as st
 
 from core.database import Database
 from core.explore.imports import import_rows, preview
-from core.explore.imports.mapping import guessed, wanting
 from core.explore.imports.preview import Seen
 from core.repositories.bulk import Target
 from core.tasks import Progress
 from core.ui import cards
 from core.ui.cache import cached
+from core.ui.importing.columns import Chosen, columns, left_out
+from core.ui.importing.kept import recall
 from core.ui.importing.place import tables_of
 from core.ui.importing.source import Source
 from core.ui.importing.work import buttons
 
-LEFT_OUT = "leave out"
 target_of = cached(ttl=10)(preview.target_of)
+DAY, MONTH = "a day of February", "a day of January"
 ADD, UPSERT = "Add every row", "Add new rows, change changed ones"
 
 
@@ -29,27 +29,37 @@ def rows(db: Database, chosen: Source, seen: Seen) -> None:
     """What the file holds, where it goes, and what to do."""
     table = _table(db, seen)
     if table is None:
+        told = f"No table has columns like these: {', '.join(seen.names[:12])}. Choose the one that the rows belong to."
+        cards.empty(told, icon=":material/help:")
+        _first_rows(seen)
         return
     of = target_of(db, table)
-    mapping, values = _mapping(of, seen)
+    picked = columns(db, of, seen)
     _first_rows(seen)
     for note in seen.notes:
         st.caption(f":material/info: {cards.text(note)}")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        way = st.selectbox("What to do", [UPSERT, ADD], key="import_do", help=_help(of, mapping, values))
-        zone = st.text_input("Time zone of times without one", "UTC", key="import_zone", width=240)
-    missing = wanting(of, [*filter(None, mapping.values()), *values])
-    if missing:
-        st.markdown(f":orange[:material/warning:] {cards.text(table)} needs {cards.text(', '.join(missing))}.")
+        doing = recall("import_do", UPSERT, [UPSERT, ADD])
+        way = st.selectbox("What to do", [UPSERT, ADD], key=doing, help=_help(of, picked))
+        zone = st.text_input(
+            "Time zone of times without one", "UTC", key="import_zone", width=240, persist_state="session"
+        )
+    comma, day_first = _spelling(seen)
+    if left := left_out(picked):
+        st.markdown(left)
+    if picked.missing:
+        st.markdown(f":orange[:material/warning:] {cards.text(table)} needs {cards.text(', '.join(picked.missing))}.")
 
     def run(dry_run: bool, progress: Progress) -> Any:
         return import_rows(
-            db, table, chosen.path, mapping=mapping, values=values, upsert=way == UPSERT, dry_run=dry_run,
-            zone=zone.strip() or "UTC", source_table=seen.table, progress=progress, name=chosen.name,
+            db, table, chosen.path, mapping=picked.mapping, values=picked.values, upsert=way == UPSERT,
+            dry_run=dry_run, zone=zone.strip() or "UTC", source_table=seen.table, progress=progress, name=chosen.name,
+            bot=picked.bot, comma=comma, day_first=day_first,
         )  # fmt: skip
 
     importing = f"Importing {chosen.name} into {table}"
-    buttons(f"Import into {cards.text(table)}", f"Looking at {chosen.name}", importing, run, off=bool(missing))
+    off = bool(picked.missing)
+    buttons(f"Import into {cards.text(table)}", f"Looking at {chosen.name}", importing, run, off=off)
 
 
 def _table(db: Database, seen: Seen) -> str | None:
@@ -57,53 +67,30 @@ def _table(db: Database, seen: Seen) -> str | None:
     tables = tables_of(db)
     with st.container(horizontal=True):
         if len(seen.tables) > 1:
-            place = seen.tables.index(seen.table) if seen.table in seen.tables else 0
-            st.selectbox("Table of the file", seen.tables, index=place, key="import_from")
+            here = recall("import_from", seen.table, seen.tables)
+            st.selectbox("Table of the file", seen.tables, key=here)
         known = st.session_state.get("import_fits")
         mark = (seen.name, seen.names, tuple(tables))
         if known is None or known[0] != mark:
             own = [name for name in tables if "." not in name][:60]
             known = (mark, preview.fitting(db, seen.names, own))
             st.session_state["import_fits"] = known
-            st.session_state.pop("import_table", None)
-        index = tables.index(known[1]) if known[1] in tables else None
-        return st.selectbox("Into the table", tables, index=index, key="import_table", placeholder="Choose a table")
+            st.session_state["import_table"] = known[1]
+        into = recall("import_table", known[1], [None, *tables])
+        return st.selectbox("Into the table", tables, index=None, key=into, placeholder="Choose a table")
 
 
-def _mapping(of: Target, seen: Seen) -> tuple[dict[str, str | None], dict[str, str]]:
-    """File column -> table column, as chosen; and values for what the file does not have."""
-    likely = guessed(seen.names, of)
-    options = [LEFT_OUT, *(column.name for column in of.columns if not column.given)]
-    chosen: dict[str, str | None] = {}
-    left_out = sum(to is None for to in likely.values())
-    with st.expander(
-        f"Columns: {len(likely) - left_out} of {len(likely)} are known", expanded=True, key="import_columns"
-    ):
-        for number, column in enumerate(seen.columns):
-            key = f"import_map_{of.name}_{number}_{column.name}"
-            with st.container(horizontal=True, vertical_alignment="center"):
-                samples = ", ".join(column.samples) or "no value in the first rows"
-                st.markdown(
-                    f"**{cards.text(column.name)}** · :gray[{column.words}]  \n:gray[{cards.text(samples[:44])}]",
-                    width="stretch",
-                )
-                to = likely[column.name] or LEFT_OUT
-                picked = st.selectbox(
-                    f"{_spoken(column.name)} goes to", options, index=options.index(to), key=key,
-                    label_visibility="collapsed", width=200,
-                )  # fmt: skip
-                chosen[column.name] = None if picked == LEFT_OUT else picked
-        values = {}
-        for name in wanting(of, [*filter(None, chosen.values())]):
-            given = st.text_input(f"{cards.text(name)}, the same for every row", key=f"import_set_{of.name}_{name}")
-            if given.strip():
-                values[name] = given.strip()
-    return chosen, values
-
-
-def _spoken(name: str) -> str:
-    """A column's name as a hidden label: words only, since also there an image would be asked for."""
-    return re.sub(r"\W+", " ", name).strip() or "The column"
+def _spelling(seen: Seen) -> tuple[bool, bool | None]:
+    """How numbers and days are written that can be read in two ways, where the file has such."""
+    comma, day_first = False, None
+    with st.container(horizontal=True):
+        if seen.commas:
+            key = recall("import_comma", False)
+            comma = st.toggle("Decimal comma: 1.234,56", key=key, help="Without it, such numbers are refused.")
+        if seen.unsure_days:
+            told = st.segmented_control("01/02/2024 is", [DAY, MONTH], key=recall("import_days", None))
+            day_first = None if told is None else told == DAY
+    return comma, day_first
 
 
 def _first_rows(seen: Seen) -> None:
@@ -115,8 +102,8 @@ def _first_rows(seen: Seen) -> None:
     st.dataframe(pa.table(table), hide_index=True, height=200, key="import_rows")
 
 
-def _help(of: Target, mapping: dict[str, str | None], values: dict[str, str]) -> str:
-    key = of.key_for([*filter(None, mapping.values()), *values])
+def _help(of: Target, picked: Chosen) -> str:
+    key = of.key_for(picked.have)
     told = f"Rows are told apart by {cards.text(', '.join(key.columns))}; where one of them is empty" if key else "Here"
     content = f"{told}, a row's whole content tells it apart: it is added as often as the file has it more often."
     return f"{content} Importing the same file again changes nothing. “{ADD}” does not look at what is there."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ import streamlit as st
 
 from core import state
 from core.explore.imports import BotImport, Imported, errors_csv
-from core.format import age, duration
+from core.format import duration
 from core.tasks import Progress
 from core.ui import cards, work
 from core.ui.cache import clear
@@ -55,22 +54,26 @@ def buttons(label: str, looking: str, importing: str, run: Callable[[bool, Progr
         )  # fmt: skip
 
 
+def hide() -> None:
+    """Show no more in this window what became of the last import: it belongs to another file."""
+    task = state.tasks().latest(NAME)
+    st.session_state["import_hidden"] = task.id if task and not task.running else None
+
+
 def results() -> None:
     """Progress of the import that runs, or what became of the last one."""
-    task = work.ended(NAME)
-    if task is None:
+    task = state.tasks().latest(NAME)
+    if task is None or (not task.running and task.id == st.session_state.get("import_hidden")):
         return
-    if task.state == "cancelled":
-        st.markdown(f"**{cards.text(task.message if task.done else 'Nothing was written')}.**")
-        st.caption("Each batch is there in full or not at all; importing the file again goes on from there.")
-    if task.state != "done":
+    if task.running and work.ended(NAME) is None:
         return
     with st.container(border=True, key="import_result"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            ended = datetime.fromtimestamp(task.finished or task.started, UTC)
-            st.caption(f"{cards.text(task.title)} · {age(ended)}", width="stretch")
-            st.button("Close", key="import_close", on_click=state.tasks().forget, args=(NAME,))
-        if isinstance(task.result, Imported):
+        work.head(task)
+        work.ended(NAME)
+        if task.state == "cancelled":
+            st.markdown(f"**{cards.text(task.message if task.done else 'Nothing was written')}.**")
+            st.caption("Each batch is there in full or not at all; importing the file again goes on from there.")
+        elif isinstance(task.result, Imported):
             _rows(task.result)
         elif isinstance(task.result, BotImport):
             _bot(task.result)
@@ -97,12 +100,19 @@ def _rows(done: Imported) -> None:
         [{"Row": e.row, "Column": e.column, "Value": e.value, "Why": e.reason} for e in done.errors[:SHOWN]],
         hide_index=True, key="import_errors", height="content" if len(done.errors) < 8 else 300,
     )  # fmt: skip
-    st.download_button(
-        "Download the rows at fault", errors_csv(done.errors), "rows-at-fault.csv", "text/csv",
-        key="import_errors_file", icon=":material/download:", on_click="ignore",
-    )  # fmt: skip
-    st.caption("Row 1 is the first one after the names. Correct them in the file and import it again: what is there "
-               "already is skipped.")  # fmt: skip
+    whole = done.faulty.csv(done.errors) if done.faulty else b""
+    with st.container(horizontal=True):
+        st.download_button(
+            "Download the rows at fault", errors_csv(done.errors), "rows-at-fault.csv", "text/csv",
+            key="import_errors_file", icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+        if whole:
+            st.download_button(
+                "Download them to correct", whole, "rows-to-correct.csv", "text/csv",
+                key="import_errors_whole", icon=":material/edit_note:", on_click="ignore",
+            )  # fmt: skip
+    st.caption("Row 1 is the first one after the names. The file to correct has the rows as they stood, of the columns "
+               "that are imported, with the reason; import it once they are right.")  # fmt: skip
 
 
 def _bot(done: BotImport) -> None:
