@@ -79,10 +79,11 @@ def exports(n: int) -> list[Figure]:
 
                 return timed(run)
 
-            select = _same_expressions(cluster)
+            select, texts = _same_expressions(cluster)
 
             def bare() -> None:
-                _psql(cluster, f"\\copy ({select}) TO '{folder / 'bare.csv'}' CSV HEADER")
+                options = f"CSV HEADER FORCE QUOTE {texts}"
+                _psql(cluster, f"\\copy ({select}) TO '{folder / 'bare.csv'}' {options}")
 
             csv, parquet, jsonl, floor = in_turns(n, ours("csv"), ours("parquet"), ours("jsonl"), timed(bare))
             assert (folder / "own.csv").read_bytes() == (folder / "bare.csv").read_bytes()
@@ -93,17 +94,18 @@ def exports(n: int) -> list[Figure]:
         ]
 
 
-def _same_expressions(cluster: Cluster) -> str:
-    """What an export of trades selects: a text that a spreadsheet would run gets a ' before it."""
+def _same_expressions(cluster: Cluster) -> tuple[str, str]:
+    """What an export of trades selects (a text that a spreadsheet would run gets a ' before it), and its texts."""
     found = cluster.sql(
         "SELECT attname, atttypid::regtype::text FROM pg_attribute"
         " WHERE attrelid = 'trades'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
     )
     dangers = ", ".join("E'" + one.encode("unicode_escape").decode() + "'" for one in FORMULA)
-    return "SELECT " + ", ".join(
+    select = "SELECT " + ", ".join(
         f"CASE WHEN {name} COLLATE \"C\" >= 'A' AND {name} COLLATE \"C\" < '{{' THEN {name}"
         f" WHEN left(ltrim({name}, ''''), 1) IN ({dangers}) THEN '''' || {name} ELSE {name} END AS {name}"
         if type == "text"
         else name
         for name, type in found
     ) + " FROM trades"  # fmt: skip
+    return select, ", ".join(name for name, type in found if type == "text")

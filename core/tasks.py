@@ -124,7 +124,9 @@ class Tasks:
             if running:
                 return running
             task = Task(name, title, [Step(n, t) for n, t in steps or []])
-            self._tasks = [*self._tasks[-KEPT:], task]
+            ended = [one for one in self._tasks if not one.running]
+            dropped = {one.id for one in ended[:-KEPT]}
+            self._tasks = [*(one for one in self._tasks if one.id not in dropped), task]
         threading.Thread(target=_run, args=(task, work), name=f"task-{name}", daemon=True).start()
         return task
 

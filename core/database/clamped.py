@@ -44,7 +44,7 @@ CLAMPED = {
 def clamped(connection: sa.Connection) -> Iterator[None]:
     """Within the block every time comes, from EARLIEST to LATEST at least; slower, so only where one did not come."""
     driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
+    if not isinstance(driver, psycopg.Connection | psycopg.AsyncConnection):
         yield
         return
     adapters = driver.adapters

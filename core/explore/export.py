@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
@@ -13,21 +16,30 @@ import psycopg
 import sqlalchemy as sa
 
 from core.database import Database
+from core.database.connection import DRIVER_ERRORS
 from core.errors import TradekeepError, classify
 from core.explore.asking import ask
-from core.explore.copied import Copied
+from core.explore.copied import PIECE_BYTES, Copied
+from core.explore.fetched import any_text
 from core.explore.filters import Condition, Dialect, Filter, conditions, joined
 from core.explore.order import Sort, order_of
 from core.explore.parquet import exact, parquet
-from core.explore.relation import Column, Relation, relation
+from core.explore.relation import PLAIN, Column, Relation, relation
+from core.explore.watched import watched
 from core.format import count, literal
 from core.progress import Report, silent
 
 Format = Literal["csv", "parquet", "jsonl"]
 FORMATS = ("csv", "jsonl", "parquet")
 # A spreadsheet takes a text that begins so for a formula, and would run it.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-_QUOTED = re.compile(r'[",\r\n]|^\s|\s$|^\\\.$')
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "﹦", "﹢", "﹣", "﹫")
+# What begins with a digit, the sign of a number or of a length of time, a letter, a backslash or a bracket.
+_HARMLESS = PLAIN - {"text", "character varying", "character", "name"} | {
+    "bytea", "json", "jsonb", "interval", "money", "time without time zone", "time with time zone",
+}  # fmt: skip
+_QUOTED = re.compile(r'[",;\t\r\n]|^\s|\s$|^\\\.$')
+# What JSON tells in one line; the text of a json has the line breaks that it was written with.
+_ONE_LINE = PLAIN | {"bytea", "jsonb"}
 REPORT_EVERY_BYTES = 4 << 20
 BATCH = 2000
 # COPY's CSV, with a quote and a delimiter that no JSON text holds: the lines come as they are.
@@ -49,22 +61,35 @@ def export_rows(
     """Write every row that matches to `out`; gives how many. Without a sort: as the server finds them.
 
     csv: with a heading; a text that a spreadsheet would take for a formula gets a ' before it. jsonl: one object a
-    line. progress(rows so far, estimate or 0, message) is called now and then; what it raises ends the export.
-    Raises data.filter, schema.missing_table, and resource errors of `out` (disk full).
+    line. progress(rows so far, estimate or 0, message) is called now and then, also from another thread; what it
+    raises ends the export, whatever the server is doing. Raises data.filter, schema.missing_table, and resource errors
+    of `out` (disk full).
     """
     if format not in FORMATS:
         raise TradekeepError("data.filter", f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
     sorts = (sort,) if isinstance(sort, Sort) else tuple(sort or ())
-    report = progress or silent
+    counted = _Counted(out, progress or silent)
+    halfway: list[BaseException] = []
 
-    def question(connection: sa.Connection) -> int:
+    def exported(connection: sa.Connection) -> int:
         dialect = Dialect(db.backend)
         of = relation(db, connection, table)
         shown = of.readable if columns is None else tuple(of.column(name) for name in dict.fromkeys(columns))
         where = joined(conditions(of, filters, search, dialect))
         ordered = order_of(of, sorts, dialect).sql(backward=False) if sorts else ""
-        export = _Export(connection, dialect, of, shown, where, ordered, _Counted(out, report, of.rows_estimate or 0))
-        return export.run(format)
+        counted.estimate = of.rows_estimate or 0
+        return _Export(connection, dialect, of, shown, where, ordered, counted).run(format)
+
+    def question(connection: sa.Connection) -> int:
+        if halfway:
+            raise halfway[0]
+        try:
+            with watched(connection, counted.tell if progress else None):
+                return exported(connection)
+        except DRIVER_ERRORS as error:
+            if counted.bytes:  # which cannot be taken back, so no second try
+                halfway.append(error)
+            raise
 
     try:
         return ask(db, question, statement_timeout_s=None)
@@ -75,17 +100,23 @@ def export_rows(
 class _Counted:
     """The output; tells the progress as bytes go by. rows: so far, by those who write."""
 
-    def __init__(self, out: BinaryIO, report: Report, estimate: int) -> None:
-        self._out, self._report, self._estimate = out, report, estimate
-        self._unsaid, self.rows = 0, 0
+    def __init__(self, out: BinaryIO, report: Report) -> None:
+        self._out, self._report, self._telling = out, report, threading.Lock()
+        self._unsaid = self.bytes = self.rows = self.estimate = 0
 
     def write(self, piece: bytes | memoryview) -> int:
         self._out.write(piece)
+        self.bytes += len(piece)
         self._unsaid += len(piece)
         if self._unsaid >= REPORT_EVERY_BYTES:
             self._unsaid = 0
-            self._report(self.rows, max(self._estimate, self.rows), count(self.rows, "row"))
+            self.tell()
         return len(piece)
+
+    def tell(self) -> None:
+        with self._telling:
+            rows = self.rows
+            self._report(rows, max(self.estimate, rows), count(rows, "row") if rows else "")
 
 
 class _Export:
@@ -111,10 +142,13 @@ class _Export:
         if self.dialect.sqlite:
             _IN_PYTHON[format](self)
         elif format == "csv":
-            self._copy(self._select([self._safe(column) for column in self.shown]), "FORMAT csv, HEADER")
+            self._copy(self._select(map(self._safe, self.shown)), self._quoting(), _heading(self.shown))
         elif format == "jsonl":
             inner = self._select([self.dialect.column(column.name) for column in self.shown])
-            self._copy(f"SELECT to_json(r) FROM ({inner}) r", _PLAIN_LINES)  # noqa: S608  # quoted names
+            line = "to_json(t.*)"  # t alone could be a column
+            if not all(column.type in _ONE_LINE or column.enum for column in self.shown):
+                line = f"translate({line}::text, E'\\n\\r', '  ')"  # a JSON text has them between its parts alone
+            self._copy(f"SELECT {line} FROM ({inner}) t", _PLAIN_LINES)  # noqa: S608  # quoted names
         else:
             self._parquet()
         return self.out.rows if self.number is None else self.number
@@ -128,10 +162,8 @@ class _Export:
     def _safe(self, column: Column) -> str:
         """A column for a spreadsheet: what can hold any text is made harmless."""
         name = self.dialect.column(column.name)
-        if not column.wide and not column.textual:
+        if column.type in _HARMLESS:
             return name
-        if column.type in ("numeric", "bytea", "jsonb", "json") or column.enum:
-            return name  # begins with a digit, a sign of a number, a backslash or a bracket
         text = name if column.type in ("text", "character varying") else f"CAST({name} AS text)"
         dangers = ", ".join(literal(one) for one in FORMULA)
         # Most texts begin with a letter, which two comparisons of bytes find out faster than looking for dangers.
@@ -140,23 +172,30 @@ class _Export:
         danger = f"left(ltrim({text}, ''''), 1) IN ({dangers})"
         return f"CASE WHEN {letter} THEN {text} WHEN {danger} THEN '''' || {text} ELSE {text} END"
 
+    def _quoting(self) -> str:
+        """COPY's options: any text is quoted, or a program that takes ; or a tab for the end of a cell sees two."""
+        quoted = [self.dialect.name(column.name) for column in self.shown if column.type not in _HARMLESS]
+        return "FORMAT csv" + (f", FORCE_QUOTE ({', '.join(quoted)})" if quoted else "")
+
     def _copied(self, select: str, options: str) -> Generator[bytes]:
         driver: Any = self.connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
         driver.execute("SELECT set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true)")
+        statement = f"COPY ({select}) TO STDOUT ({options})"
         if not self.where.parameters:  # then nothing replaces %%
-            select = select.replace("%%", "%")
-        copied = Copied(driver, f"COPY ({select}) TO STDOUT ({options})", self.where.parameters or None)
+            statement = statement.replace("%%", "%")
+        copied = Copied(driver, statement, self.where.parameters or None)
         with closing(iter(copied)) as pieces:
             for piece in pieces:
                 self.copied_rows = copied.rows
                 yield piece
         self.number = copied.number
 
-    def _copy(self, select: str, options: str) -> None:
-        """Pass on what COPY sends; the heading counts as a row until the end."""
+    def _copy(self, select: str, options: str, heading: bytes = b"") -> None:
+        """Pass on what COPY sends, after the heading: once it sends something, or nothing is there to be sent."""
         with closing(self._copied(select, options)) as pieces:
-            for piece in pieces:
+            first = next(pieces, b"")
+            for piece in itertools.chain([heading + first], pieces):
                 self.out.rows = self.copied_rows
                 self.out.write(piece)
 
@@ -167,18 +206,22 @@ class _Export:
     def rows(self) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a SQLite file, some at a time."""
         sql = self._select([self.dialect.column(column.name) for column in self.shown])
-        result = self.connection.exec_driver_sql(sql, self.where.parameters)
-        while batch := result.fetchmany(BATCH):
-            yield [tuple(row) for row in batch]
+        with any_text(self.connection):
+            result = self.connection.exec_driver_sql(sql, self.where.parameters)
+            while batch := result.fetchmany(BATCH):
+                yield [tuple(row) for row in batch]
 
 
 def _csv(export: _Export) -> None:
-    heading = ",".join(_cell(column.name) for column in export.shown)
-    export.out.write(f"{heading}\n".encode("utf-8", "replace"))
+    export.out.write(_heading(export.shown))
     for batch in export.rows():
         lines = "".join(",".join([_cell(value) for value in row]) + "\n" for row in batch)
         export.out.rows += len(batch)
         export.out.write(lines.encode("utf-8", "replace"))
+
+
+def _heading(shown: Iterable[Column]) -> bytes:
+    return (",".join(_cell(column.name) for column in shown) + "\n").encode("utf-8", "replace")
 
 
 def _cell(value: Any) -> str:
@@ -192,15 +235,30 @@ def _cell(value: Any) -> str:
 def _jsonl(export: _Export) -> None:
     names = [column.name for column in export.shown]
     for batch in export.rows():
-        lines = [json.dumps(dict(zip(names, map(_jsonable, row), strict=True)), ensure_ascii=False) for row in batch]
+        rows = (dict(zip(names, map(_jsonable, row), strict=True)) for row in batch)
+        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
         export.out.rows += len(batch)
         export.out.write(("\n".join(lines) + "\n").encode("utf-8", "replace"))
 
 
 def _as_parquet(export: _Export) -> None:
-    lines = (b"".join(map(_line, batch)) for batch in export.rows())
+    lines = (_line(row) for batch in export.rows() for row in batch)
     # A column of SQLite may hold values of several types, so all of them are text.
-    parquet(lines, [Column(column.name, "text") for column in export.shown], export.out)
+    parquet(_pieces(lines), [Column(column.name, "text") for column in export.shown], export.out)
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines in pieces as COPY's are."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= PIECE_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def _line(values: Iterable[Any]) -> bytes:
@@ -222,7 +280,9 @@ def _jsonable(value: Any) -> Any:
 
 
 def _told(value: Any) -> Any:
-    """The value; bytes as PostgreSQL writes them."""
+    """The value; bytes and what is no number as PostgreSQL writes them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(Decimal(value))
     return "\\x" + value.hex() if isinstance(value, bytes) else value
 
 

@@ -26,7 +26,7 @@ _TIMES = ("date", "timestamp with time zone", "timestamp without time zone")
 
 def arrow_type(column: Column) -> pa.DataType:
     """The type of a column in the file; text for what has no exact counterpart (numeric without digits, arrays ...)."""
-    if column.digits is not None and column.digits[0] <= MOST_DIGITS:
+    if column.digits is not None and 0 <= column.digits[1] <= column.digits[0] <= MOST_DIGITS:
         return pa.decimal128(*column.digits)
     return TYPES.get(column.type, pa.string())
 
@@ -41,37 +41,38 @@ def exact(column: Column, name: str) -> str:
 
 
 def parquet(pieces: Iterator[bytes], columns: Sequence[Column], out: Any) -> None:
-    """Write CSV without a heading (NULL is an unquoted nothing) to `out` as Parquet; counts its rows in `out.rows`."""
+    """Write CSV without a heading (NULL is an unquoted nothing) to `out` as Parquet; counts its rows in `out.rows`.
+
+    pieces: each of whole rows. Without columns the file has no rows: there is nothing that could tell their number.
+    """
     schema = pa.schema([(column.name, arrow_type(column)) for column in columns])
     sink = pa.PythonFile(_Sink(out), "w")
     # Parts of this size have too few rows for dictionaries of their own to pay.
     with (
-        ahead(pieces, AHEAD) as chunks,
+        ahead(pieces if columns else iter(()), AHEAD) as chunks,
         files.ParquetWriter(sink, schema, compression="zstd", use_dictionary=False) as writer,
     ):
-        first = next(chunks, None)
-        if first is None:  # which the reader would refuse
-            writer.write_table(schema.empty_table())
-            return
-        for batch in _batches(itertools.chain([first], chunks), schema):
+        for batch in _batches(chunks, schema):
             out.rows += batch.num_rows
             writer.write_batch(batch)
 
 
 def _batches(pieces: Iterator[bytes], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    yield from csv.open_csv(
-        pa.PythonFile(_Source(pieces), "r"),
-        read_options=csv.ReadOptions(block_size=BLOCK_BYTES, column_names=schema.names),
-        parse_options=csv.ParseOptions(newlines_in_values=True),
-        convert_options=csv.ConvertOptions(
-            column_types=dict(zip(schema.names, schema.types, strict=True)),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t"],
-            false_values=["f"],
-        ),
-    )
+    """The rows. A reader's blocks have one size, and no row may be longer: a longer piece has a reader of its own."""
+    for block_bytes, some in itertools.groupby(pieces, lambda piece: max(BLOCK_BYTES, len(piece))):
+        yield from csv.open_csv(
+            pa.PythonFile(_Source(some), "r"),
+            read_options=csv.ReadOptions(block_size=block_bytes, column_names=schema.names),
+            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(
+                column_types=dict(zip(schema.names, schema.types, strict=True)),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                true_values=["t"],
+                false_values=["f"],
+            ),
+        )
 
 
 class _Source:

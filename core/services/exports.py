@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core import private
 from core.database import Database
+from core.database.naming import tables_meant
 from core.envfile import masked_value
 from core.errors import classify
 from core.explore import export_rows
@@ -64,7 +65,8 @@ def export_view(
 
 def note(db: Database, view: View, format: str, rows: int, *, by: str) -> bool:
     """Tell the audit log who took what away; whether it was written. Raises nothing."""
-    secret = secret_columns().get(view.table.rpartition(".")[2], set())
+    named = [name for _, name in tables_meant(view.table, "public")]
+    secret = set[str]().union(*(columns for table, columns in secret_columns().items() if table in named))
     asked = {
         "filters": [_shown(one, secret) for one in view.filters],
         "search": MASK if secret and view.search else _short(masked_value("", view.search)),

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
+from core.database.clamped import clamped
 from core.format import age, count, duration
 from core.models import Candle, Signal, Timeframe
 from core.models.base import UtcTime
@@ -43,17 +44,21 @@ class Seen(BaseModel):
 
 
 class Coin(BaseModel):
-    """One coin, where it is known from, and what was last written about it."""
+    """One coin, where it is known from, and what was last written about it.
+
+    future: timeframes that are not in use, in which its newest candle lies in the future.
+    """
 
     model_config = ConfigDict(frozen=True)
     symbol: str
     known_from: list[str]
     seen: list[Seen]
+    future: list[Seen] = []
 
     @property
     def ok(self) -> bool | None:
         """False if something is too old; else None if something was never written; else everything is recent."""
-        verdicts = [one.ok for one in self.seen]
+        verdicts = [one.ok for one in [*self.seen, *self.future]]
         return False if False in verdicts else None if None in verdicts else True
 
 
@@ -94,11 +99,12 @@ def coverage(
 
     tracked: coins that are expected whatever the tables say (TRACKED_SYMBOLS). Coins: those, and the symbols of
     candles, signals and positions; one of which nothing is younger than RETIRED_DAYS is retired. Timeframes: those
-    that any coin was written in lately; without a candle the usual four. Times of the future are not recent.
+    that any coin was written in lately; without a candle the usual four. Times of the future are not recent, and say
+    of no timeframe that it is in use, but of their own coin that they are there.
     """
     now = now or datetime.now(UTC)
     candles = _candles(connection)
-    signals = {symbol: at for symbol, at in connection.execute(newest_of(Signal.symbol, Signal.generated_at))}
+    signals = {symbol: at for symbol, at in _read(connection, newest_of(Signal.symbol, Signal.generated_at))}
     positions = {row.symbol: row for row in _rows(connection, _POSITIONS)}
     named = dict.fromkeys(tracked)
     sources = {"TRACKED_SYMBOLS": named, "positions": positions, "signals": signals, "candles": candles}
@@ -114,13 +120,16 @@ def coverage(
 
     gone = [symbol for symbol in known if retired(symbol)]
     followed = [symbol for symbol in known if symbol not in set(gone)]
-    timeframes = _in_use([candles[symbol] for symbol in followed if symbol in candles])
+    timeframes = _in_use([candles[symbol] for symbol in followed if symbol in candles], now)
     traces = _traces(connection, followed, now)
     coins = []
     for symbol in followed:
-        seen = [_seen(name, candles.get(symbol, {}).get(name), LENGTHS[name] * multiple, now) for name in timeframes]
+        newest = candles.get(symbol, {})
+        own = {name: _seen(name, newest.get(name), LENGTHS[name] * multiple, now) for name in map(str, Timeframe)}
+        seen = [own[name] for name in timeframes]
         seen.append(_seen(TRACE, traces.get(symbol), timedelta(seconds=TRACE_EVERY_S) * multiple, now))
-        coins.append(Coin(symbol=symbol, known_from=known[symbol], seen=seen))
+        future = [one for name, one in own.items() if name not in timeframes and _of_future(one.at, now)]
+        coins.append(Coin(symbol=symbol, known_from=known[symbol], seen=seen, future=future))
     return Coverage(at=now, timeframes=timeframes, coins=coins, retired=gone)
 
 
@@ -128,7 +137,13 @@ def _rows(connection: sa.Connection, sql: str, values: dict[str, Any] | None = N
     statement = sa.text(sql).columns(newest=UtcTime())
     if ":traces" in sql:
         statement = sa.text(sql).bindparams(sa.bindparam("traces", expanding=True)).columns(newest=UtcTime())
-    return list(connection.execute(statement, values or {}))
+    return _read(connection, statement, values)
+
+
+def _read(connection: sa.Connection, statement: Any, values: dict[str, Any] | None = None) -> list[Any]:
+    """The rows; one with a time that Python cannot hold must not hide the others."""
+    with clamped(connection):
+        return list(connection.execute(statement, values or {}))
 
 
 def newest_of(symbol: Any, moment: Any, *each: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -147,7 +162,7 @@ def _candles(connection: sa.Connection) -> dict[str, dict[str, datetime]]:
     """Symbol -> timeframe -> the open time of its newest candle."""
     return {
         symbol: {str(one): at for one, at in zip(Timeframe, moments, strict=True) if at is not None}
-        for symbol, *moments in connection.execute(newest_candles())
+        for symbol, *moments in _read(connection, newest_candles())
     }
 
 
@@ -162,12 +177,13 @@ def _traces(connection: sa.Connection, symbols: Sequence[str], now: datetime) ->
     return {row.symbol: row.newest for row in _rows(connection, sql, values)}
 
 
-def _in_use(candles: Iterable[dict[str, datetime]]) -> list[str]:
-    """The timeframes that were written lately, measured by the newest candle of all; in rising order."""
+def _in_use(candles: Iterable[dict[str, datetime]], now: datetime) -> list[str]:
+    """The timeframes that were written lately, measured by the newest candle that has begun; in rising order."""
     newest: dict[str, datetime] = {}
     for own in candles:
         for name, at in own.items():
-            newest[name] = max(at, newest.get(name, at))
+            if not _of_future(at, now):
+                newest[name] = max(at, newest.get(name, at))
     if not newest:
         return list(USUAL)
     last = max(newest.values())
@@ -178,20 +194,22 @@ def _in_use(candles: Iterable[dict[str, datetime]]) -> list[str]:
     ]
 
 
+def _of_future(at: datetime | None, now: datetime) -> bool:
+    return at is not None and at > now + SKEW
+
+
 def _seen(what: str, at: datetime | None, longest: timedelta, now: datetime) -> Seen:
-    ok = None
-    if at is not None:
-        ok = -SKEW <= now - at <= longest
+    ok = None if at is None else not _of_future(at, now) and now - at <= longest
     return Seen(what=what, at=at, ok=ok, longest_s=longest.total_seconds())
 
 
 def told(coin: Coin, now: datetime) -> tuple[str, str]:
     """What was found about a coin, and what to do about it; the second is empty where nothing is to be done."""
-    late = [one for one in coin.seen if one.ok is False]
+    late = [one for one in [*coin.seen, *coin.future] if one.ok is False]
     never = [one for one in coin.seen if one.ok is None]
     fine = [one for one in coin.seen if one.ok]
     parts = [f"late: {', '.join(_late(one, now) for one in late)}"] if late else []
-    if never and len(never) == len(coin.seen):
+    if len(never) == len(coin.seen) and not late:
         parts.append("no data: nothing was ever written about it")
     elif never:
         parts.append(f"no data: {', '.join(one.what for one in never)}")
@@ -215,4 +233,6 @@ def sentence(found: Coverage) -> str:
     parts = [f"{fine} of {count(len(found.coins), 'coin')} {'is' if len(found.coins) == 1 else 'are'} covered"]
     parts += [f"{late} late"] if late else []
     parts += [f"{never} without all data"] if never else []
+    future = sum(any(_of_future(one.at, found.at) for one in [*coin.seen, *coin.future]) for coin in found.coins)
+    parts += [f"{future} with rows of the future"] if future else []
     return ", ".join(parts) + "."

@@ -33,11 +33,13 @@ class Privilege(BaseModel):
 
 # What the role may do with Tradekeep's tables and sequences that exist in schema public. Rows: name, a letter for
 # each right: r select, a insert, w update, d delete, U usage; owner; has the owner's rights. Parameters: the tables of
-# which a column is enough for r (to look at columns is slow), and all tables and sequences.
+# which some columns are enough for r (to look at columns is slow), these (table.column), and all tables and sequences.
 ON_TABLES: LiteralString = """SELECT c.relname::text, CASE WHEN c.relkind = 'S'
       THEN CASE WHEN has_sequence_privilege(c.oid, 'USAGE') THEN 'U' ELSE '' END
       ELSE concat(CASE WHEN has_table_privilege(c.oid, 'SELECT')
-                    OR c.relname = ANY(%s) AND has_any_column_privilege(c.oid, 'SELECT') THEN 'r' END,
+                    OR c.relname = ANY(%s) AND (
+                      SELECT bool_and(has_column_privilege(c.oid, a.attnum, 'SELECT')) FROM pg_catalog.pg_attribute a
+                      WHERE a.attrelid = c.oid AND c.relname || '.' || a.attname = ANY(%s)) THEN 'r' END,
                   CASE WHEN has_table_privilege(c.oid, 'INSERT') THEN 'a' END,
                   CASE WHEN has_table_privilege(c.oid, 'UPDATE') THEN 'w' END,
                   CASE WHEN has_table_privilege(c.oid, 'DELETE') THEN 'd' END) END,
@@ -61,6 +63,11 @@ def of_superuser() -> list[tuple[str, str, str, bool]]:
 def secret_names() -> list[str]:
     """Tradekeep's tables that have columns which nobody but the owner and the runtime role reads."""
     return sorted(_special()[0])
+
+
+def shown_columns() -> list[str]:
+    """What everybody may read of the tables that also have columns for the owner and the runtime role alone."""
+    return [f"{name}.{column}" for name in secret_names() for column in _shown(name)]
 
 
 def matrix(row: dict[str, Any]) -> list[Privilege]:
@@ -145,8 +152,7 @@ def _on_objects(
 
 def _without_secrets(name: str, letters: str, secret: set[str], role: str) -> Privilege:
     """A table with columns that nobody but the owner and the runtime role reads: the others are granted one by one."""
-    columns = [column.name for column in Base.metadata.tables[name].columns if column.name not in secret]
-    shown = ", ".join(identifier(column) for column in columns)
+    shown = ", ".join(identifier(column) for column in _shown(name))
     return Privilege(
         name=f"SELECT on {name}, without {', '.join(sorted(secret))}",
         granted="r" in letters,
@@ -155,3 +161,7 @@ def _without_secrets(name: str, letters: str, secret: set[str], role: str) -> Pr
         feature="Read accounts",
         role=VIEWER,
     )
+
+
+def _shown(name: str) -> list[str]:
+    return [column.name for column in Base.metadata.tables[name].columns if column.name not in _special()[0][name]]

@@ -10,7 +10,7 @@ from typing import Any, LiteralString
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from core.setup.rights import ON_TABLES, Privilege, matrix, of_superuser, own_names, secret_names
+from core.setup.rights import ON_TABLES, Privilege, matrix, of_superuser, own_names, secret_names, shown_columns
 
 __all__ = ["CertificateInfo", "Extension", "Facts", "Privilege", "ServerInfo", "server_facts"]
 
@@ -166,7 +166,7 @@ def _rights(
         return found | {"tables": of_superuser() if with_tables else []}
     if with_tables:
         question = f"{ON_TABLES};\n{_MAY_MAKE}" if roles_readable else ON_TABLES
-        answer = _asked(connection, question, secret_names(), own_names())
+        answer = _asked(connection, question, secret_names(), shown_columns(), own_names())
         found["tables"] = answer.fetchall()
         answer.nextset()
     elif roles_readable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from core.errors import TradekeepError
-from core.tasks import Progress, Tasks
+from core.tasks import KEPT, Progress, Tasks
 
 
 def test_work_gives_its_result_and_its_steps() -> None:
@@ -36,6 +36,19 @@ def test_a_second_start_gives_the_running_one() -> None:
     third = tasks.start("x", "X", lambda progress: None)
     assert third is not first
     assert tasks.latest("x") is third
+
+
+def test_a_running_task_is_never_forgotten() -> None:
+    tasks, go = Tasks(), threading.Event()
+    first = tasks.start("x", "X", lambda progress: go.wait(5))
+    others = [tasks.start(f"y{number}", "Y", lambda progress: None) for number in range(KEPT + 2)]
+    assert all(task.wait(5) for task in others)
+    assert tasks.start("z", "Z", lambda progress: None) is tasks.latest("z")
+    assert tasks.latest("x") is first
+    assert tasks.start("x", "X", lambda progress: None) is first
+    assert (tasks.latest("y0"), tasks.latest("y5")) == (None, others[5])
+    go.set()
+    assert first.wait(5)
 
 
 def test_a_failure_is_classified_and_stays_on_its_step() -> None:

@@ -56,12 +56,14 @@ def test_nothing_is_resolved_where_the_audit_log_cannot_be_written(db: Database)
 
 def test_viewer_may_not_resolve(cluster: Cluster, migrated: DatabaseConfig) -> None:
     cluster.sql(
-        "CREATE ROLE looker LOGIN PASSWORD 'looker'", "GRANT SELECT ON alerts TO looker", database=migrated.database
-    )
+        "CREATE ROLE looker LOGIN PASSWORD 'looker'", "GRANT SELECT ON alerts TO looker",
+        "CREATE ROLE half LOGIN PASSWORD 'half'", "GRANT SELECT, UPDATE ON alerts TO half", database=migrated.database,
+    )  # fmt: skip
     try:
         for config, may in (
             (migrated, True),
             (cluster.config(migrated.database, user="looker", password="looker"), False),
+            (cluster.config(migrated.database, user="half", password="half"), False),  # the audit log is not theirs
         ):
             db = Database(config)
             assert alerts.may_resolve(db) is may
@@ -69,7 +71,21 @@ def test_viewer_may_not_resolve(cluster: Cluster, migrated: DatabaseConfig) -> N
         reader = Database(migrated, read_only=True)
         assert not alerts.may_resolve(reader)
     finally:
-        cluster.sql("DROP OWNED BY looker", "DROP ROLE looker", database=migrated.database)
+        for role in ("looker", "half"):
+            cluster.sql(f"DROP OWNED BY {role}", f"DROP ROLE {role}", database=migrated.database)
+
+
+def test_any_number_of_alerts_is_resolved_at_once(db: Database) -> None:
+    ids = add(db, 3)
+    assert alerts.resolve(db, [*range(10**6, 10**6 + 70_000), *ids], "all", by="anna") == sorted(ids)
+    assert alerts.resolve(db, [], "none", by="anna") == []
+
+
+def test_demo_says_that_it_only_reads(migrated_sqlite: DatabaseConfig) -> None:
+    with Database(migrated_sqlite, read_only=True) as db, pytest.raises(TradekeepError) as raised:
+        alerts.resolve(db, [1], "done", by="anna")
+    assert raised.value.kind == "config.read_only"
+    assert "the demo" in raised.value.message
 
 
 def test_database_without_the_table_has_nobody_who_may(pg_database: DatabaseConfig) -> None:

@@ -121,6 +121,40 @@ def test_a_candle_of_the_future_is_not_recent(db: Database) -> None:
     assert "in the future" in coverage.told(found(db).coins[0], NOW)[0]
 
 
+def test_one_candle_of_the_future_hides_no_coin_that_is_late(db: Database) -> None:
+    for symbol in ("OK/USDT", "LATE/USDT"):
+        late = symbol.startswith("LATE")
+        candles(db, symbol, m15=60 * 24 * 20 if late else 15, h1=60, d1=60 * 24 * (20 if late else 1))
+        trace(db, symbol, 1)
+    before = found(db)
+    assert (before.timeframes, verdicts(db)) == (["15m", "1h", "1d"], {"LATE/USDT": False, "OK/USDT": True})
+    candles(db, "TYPO", h1=-60 * 24 * 365 * 36)
+    candles(db, "OK/USDT", m1=-60)  # in a timeframe that nobody else has
+    after = found(db)
+    assert after.timeframes == before.timeframes
+    assert {coin.symbol: coin.ok for coin in after.coins} == {"LATE/USDT": False, "OK/USDT": False, "TYPO": False}
+    told = {coin.symbol: coverage.told(coin, NOW)[0] for coin in after.coins}
+    assert told["OK/USDT"].startswith("late: 1m lies 1 h in the future; recent: 15m")
+    assert coverage.sentence(after).endswith("2 with rows of the future.")
+
+
+@pytest.mark.parametrize(("moment", "said"), [("57869-01-01", "in the future"), ("-infinity", "ago (at most")])
+def test_a_time_that_python_cannot_hold_is_late_and_hides_no_other_coin(
+    migrated: DatabaseConfig, moment: str, said: str
+) -> None:
+    db = Database(migrated)
+    candles(db, "BTC/USDT", h1=5)
+    trace(db, "BTC/USDT", 1)
+    with db.connect() as connection:
+        odd = f"INSERT INTO candles SELECT 'ODD', timeframe, '{moment}', 1, 1, 1, 1, 1 FROM candles LIMIT 1"
+        connection.exec_driver_sql(odd)
+    with db.connect() as connection:
+        seen = coverage.coverage(connection, ["ODD"], now=NOW)
+    assert {coin.symbol: coin.ok for coin in seen.coins} == {"BTC/USDT": True, "ODD": False}
+    assert said in coverage.told(seen.coins[1], NOW)[0]
+    db.dispose()
+
+
 def test_a_time_without_end_is_passed_over(migrated: DatabaseConfig) -> None:
     db = Database(migrated)
     candles(db, "BTC/USDT", h1=5)

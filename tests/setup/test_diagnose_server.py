@@ -76,6 +76,20 @@ def test_the_viewer_is_not_asked_to_read_password_hashes(
     assert "password_hash" not in grant
 
 
+def test_some_of_the_columns_are_not_all_that_are_needed(
+    cluster: Cluster, migrated: DatabaseConfig, odd_role: str
+) -> None:
+    quoted = '"' + ODD.replace('"', '""') + '"'
+    cluster.sql(f"GRANT SELECT (id) ON usr_users TO {quoted}", database=migrated.database)
+    missing = lacking(diagnose(cluster.config(migrated.database, user=odd_role, password="odd-pw-1")))
+    grant = next((grant for what, grant in missing.items() if what.startswith("SELECT on usr_users")), None)
+    assert grant is not None
+    cluster.sql(grant, database=migrated.database)
+    missing = lacking(diagnose(cluster.config(migrated.database, user=odd_role, password="odd-pw-1")))
+    cluster.sql(f"DROP OWNED BY {quoted}", database=migrated.database)
+    assert not [what for what in missing if what.startswith("SELECT on usr_users")]
+
+
 def test_an_empty_database_has_no_line_about_tables(pg_database: DatabaseConfig) -> None:
     result = diagnose(pg_database)
     assert not [one.name for one in result.privileges if "tables" in one.name]
