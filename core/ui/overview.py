@@ -10,6 +10,7 @@ from core.format import age
 from core.services import overview
 from core.services.overview import AlertRow, Card, NextStep, TradeRow
 from core.ui.cards import empty, text
+from core.ui.page import EXPLORER
 
 SEVERITIES = {
     "EMERGENCY": ":red-badge[:material/emergency_home: Emergency]",
@@ -19,6 +20,8 @@ SEVERITIES = {
 }
 TONES = {"profit": "green", "loss": "red", "even": "gray"}
 LONGEST = 160
+# As core.explore.address writes them; to load the explorer for a link would hold up the first page.
+OPEN_ALERTS, ALL_TRADES = {"table": "alerts", "where": '["resolved","=",false]'}, {"table": "trades"}
 
 
 def figures(cards: Sequence[Card], others: str) -> None:
@@ -72,6 +75,7 @@ def alerts(rows: Sequence[AlertRow]) -> None:
         border="horizontal",
         alt="Open alerts, newest first",
     )
+    _all("All open alerts", OPEN_ALERTS)
 
 
 def trades(rows: Sequence[TradeRow]) -> None:
@@ -89,6 +93,12 @@ def trades(rows: Sequence[TradeRow]) -> None:
         border="horizontal",
         alt="Executions, newest first",
     )
+    _all("All trades", ALL_TRADES)
+
+
+def _all(label: str, params: dict[str, str]) -> None:
+    """A link to where the rows of a list are with all others; alerts are resolved there."""
+    st.page_link(EXPLORER, label=label, icon=":material/table_view:", query_params=params)
 
 
 def _toned(words: str) -> str:

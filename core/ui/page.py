@@ -14,7 +14,7 @@ from core.format import duration
 from core.state import Status
 from core.ui import cache, cards
 
-SETUP = "pages/setup.py"
+SETUP, EXPLORER = "pages/setup.py", "pages/explorer.py"
 
 
 def heading(title: str, sentence: str) -> None:

@@ -12,9 +12,12 @@ from streamlit.testing.v1 import AppTest
 
 from core import demo, state
 from core.database import Database
+from core.explore import Filter
+from core.explore.address import View, view_of
 from core.models import Alert, Portfolio, Trade
 from core.settings import DatabaseConfig
 from core.ui import cache
+from core.ui.overview import ALL_TRADES, OPEN_ALERTS
 from tests.servers import Cluster, free_port
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -111,6 +114,15 @@ def test_connected_database_shows_its_rows(project: Path, migrated: DatabaseConf
     alerts, trades = (table.value for table in app.table)
     assert list(alerts["Alert"]) == ["Something happened"]
     assert [cell.replace("\\", "") for cell in trades["Trade"]] == ["Bought 2 BTC/USD at 50.00 USD"]
+
+
+@pytest.mark.parametrize(
+    ("params", "view"),
+    [(OPEN_ALERTS, View("alerts", filters=(Filter("resolved", "=", False),))), (ALL_TRADES, View("trades"))],
+    ids=["alerts", "trades"],
+)
+def test_lists_lead_to_the_explorer(params: dict[str, str], view: View) -> None:
+    assert view_of({name: [value] for name, value in params.items()}) == view
 
 
 def test_texts_from_the_database_stay_texts(project: Path, migrated: DatabaseConfig) -> None:
