@@ -133,6 +133,8 @@ class Base:
     def translated(self, exc: BaseException, begin: float, *, broken: bool) -> TradekeepError:
         """The error to raise; where no connection came about or one broke, the breakers hear of it."""
         error = classify(exc, self.config)
+        if self.read_only and error.kind == "permission.read_only_file":
+            error = TradekeepError("config.read_only", "This connection only reads; the demo's data is never changed.")
         tell(Observation("error", self.name, (time.perf_counter() - begin) * 1000, error))
         if broken:
             self.breaker.failed(error)

@@ -95,7 +95,14 @@ def _values(asked: Filter) -> list[Any]:
 
 
 def _written(values: list[Any]) -> str:
-    return json.dumps(values, ensure_ascii=False, default=text_of, separators=(",", ":"))
+    return json.dumps([_kept(value) for value in values], ensure_ascii=False, separators=(",", ":"))
+
+
+def _kept(value: Any) -> Any:
+    """A value as an address holds it: what PostgreSQL reads as the column's own, and bytes as SQLite compares them."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return {"hex": value.hex()} if isinstance(value, bytes) else text_of(value)
 
 
 def _list(text: str) -> list[Any]:
@@ -103,16 +110,25 @@ def _list(text: str) -> list[Any]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, list) or not all(map(_plain, found)):
+    values = [_bytes(value) for value in found] if isinstance(found, list) else None
+    if values is None or not all(map(_plain, values)):
         raise TradekeepError("data.filter", f"The address holds something that cannot be read: {text[:80]!r}.")
-    return found
+    return values
+
+
+def _bytes(value: Any) -> Any:
+    """Bytes where an address means some, else the value."""
+    try:
+        return bytes.fromhex(value["hex"]) if isinstance(value, dict) else value
+    except (KeyError, ValueError, TypeError):
+        return value
 
 
 def _plain(value: Any) -> bool:
     """Whether a value can stand in an address again: half of a character pair, say, cannot."""
     if isinstance(value, str):
         return value.isprintable() or not any("\ud800" <= character <= "\udfff" for character in value)
-    return value is None or isinstance(value, int | float)
+    return value is None or isinstance(value, int | float | bytes)
 
 
 def _filter(text: str) -> Filter:

@@ -10,6 +10,10 @@ from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
+from core.explore.filters import range_text
 from core.explore.relation import Column
 
 LONGEST = 300
@@ -23,6 +27,7 @@ _ACTING = {
 }
 _ACTING |= {ord("\n"): "↵", ord("\r"): "", ord("\t"): "⇥", 0xAD: "", 0xFEFF: "\\ufeff"}
 _PLAIN = re.compile(r"[\x20-\x7e]*")
+_JSON = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
 def cell(value: Any, column: Column, zone: tzinfo, longest: int = LONGEST) -> str | None:
@@ -43,6 +48,8 @@ def full(value: Any, column: Column, zone: tzinfo, longest: int | None = None) -
         return moment(value, zone)
     if isinstance(value, bytes | bytearray | memoryview):
         return _hex(bytes(value), longest)
+    if isinstance(value, Range | Multirange):
+        return range_text(value, lambda bound: full(bound, column, zone))
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
@@ -63,7 +70,10 @@ def moment_of(value: Any, column: Column) -> datetime | None:
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else None
     if isinstance(value, str) and is_time(column) and _ZONED.fullmatch(value):
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        try:
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        except ValueError:  # 2024-02-30: SQLite keeps any text
+            return None
     return None
 
 
@@ -75,6 +85,23 @@ def is_time(column: Column) -> bool:
 def one_line(text: str) -> str:
     """Text without line breaks, and with characters that act on the screen spelled out."""
     return text if _PLAIN.fullmatch(text) else text.translate(_ACTING).encode("utf-8", "replace").decode()
+
+
+def indented(text: str) -> str:
+    """JSON with a line for each value, and every digit and key as it was; other text as it is."""
+    try:
+        json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return text
+    made, depth, before = list[str](), 0, ""
+    for part in _JSON.findall(text):
+        depth -= part in "}]"
+        if before == "," or (before in ("{", "[")) != (part in "}]"):
+            made.append("\n" + "  " * depth)
+        made.append(": " if part == ":" else part)
+        depth += part in "{["
+        before = part
+    return "".join(made)
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:

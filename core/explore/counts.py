@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 
 from core.database import Database
 from core.errors import TradekeepError
 from core.explore.asking import ask
+from core.explore.fetched import fetched
 from core.explore.filters import Condition, Dialect, Filter, conditions, joined
 from core.explore.relation import relation
 
@@ -41,15 +41,20 @@ def facets(
     search: str | None = None,
     limit: int = FACETS,
 ) -> list[tuple[Any, int]]:
-    """(value, rows) of the most frequent values of a column, most first; [] if that takes longer than timeout_s."""
+    """(value, rows) of the most frequent values of a column, most first; [] if that takes longer than timeout_s.
+
+    A value that Python has not exactly as the server means it, an interval or an array, is the server's text.
+    """
 
     def question(connection: sa.Connection) -> list[tuple[Any, int]]:
         dialect = Dialect(db.backend)
         of = relation(db, connection, table)
-        value = dialect.comparable(of.column(column))
+        asked = of.column(column)
+        value = dialect.comparable(asked)
+        shown = value if dialect.sqlite or asked.enum or asked.plain else dialect.as_text(asked)
         where = joined(conditions(of, filters, search, dialect))
-        sql = _select(f"{value}, count(*)", dialect.table(of), where)
-        return _run(connection, f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {int(limit)}", where.parameters)
+        sql = _select(f"{shown}, count(*)", dialect.table(of), where)
+        return _run(connection, f"{sql} GROUP BY {value} ORDER BY 2 DESC, 1 LIMIT {int(limit)}", where.parameters)
 
     return _within(db, question, timeout_s) or []
 
@@ -59,10 +64,7 @@ def _select(what: str, table: str, where: Condition) -> str:
 
 
 def _run(connection: sa.Connection, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
-    driver = connection.connection.driver_connection
-    if isinstance(driver, psycopg.Connection):
-        return driver.execute(sql, parameters).fetchall()
-    return [tuple(row) for row in connection.exec_driver_sql(sql, parameters)]
+    return fetched(connection, sql, parameters)
 
 
 def _within(db: Database, question: Any, timeout_s: float) -> Any:

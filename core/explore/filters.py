@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
+
 from core.errors import TradekeepError
 from core.explore.relation import Column, Relation
 from core.format import identifier
@@ -17,7 +20,7 @@ from core.format import identifier
 COMPARISONS = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 OPS = (*COMPARISONS, "between", "in", "contains", "starts with", "is null", "is not null", "last")
 MOST_VALUES = 1000
-LONGEST = 10_000
+LONGEST, LONGEST_INTERVAL = 10_000, 200
 _UNITS = "second|sec|s|minute|min|hour|h|day|d|week|month|year"
 _INTERVAL = re.compile(rf"\s*(\d{{1,6}}(?:\.\d{{1,6}})?)\s*({_UNITS})s?\b\s*", re.I)
 _SECONDS = {
@@ -29,7 +32,7 @@ _TIMES = ("timestamp", "date", "time")
 
 @dataclass(frozen=True)
 class Filter:
-    """column op value. value: one value; two for between; several for in; an interval ("7 days") for last."""
+    """column op value. value: one; two for between; several for in, None for NULL; an interval ("7 days") for last."""
 
     column: str
     op: str
@@ -76,7 +79,7 @@ class Dialect:
 
     def like(self, column: Column, pattern: str) -> Condition:
         """Whether the column's text has this pattern, whatever its case."""
-        operator = "LIKE" if self.sqlite else "ILIKE"
+        operator = "LIKE" if self.sqlite else 'COLLATE "default" ILIKE' if column.loose else "ILIKE"
         return Condition(f"{self.as_text(column)} {operator} {self.mark} ESCAPE '!'", (pattern,))
 
     def value(self, value: Any, column: Column) -> Any:
@@ -126,8 +129,11 @@ def _in(column: Column, asked: Filter, dialect: Dialect) -> Condition:
         raise TradekeepError("data.filter", f"in on {column.name} has {len(values)} values; {MOST_VALUES} are allowed.")
     if not values:
         return Condition("1 = 0")
-    given = tuple(dialect.value(_given(asked, value), column) for value in values)
-    return Condition(f"{dialect.comparable(column)} IN ({', '.join([dialect.mark] * len(given))})", given)
+    given = tuple(dialect.value(_given(asked, value), column) for value in values if value is not None)
+    listed = f"{dialect.comparable(column)} IN ({', '.join([dialect.mark] * len(given))})" if given else "1 = 0"
+    if len(given) < len(values):
+        return Condition(f"({dialect.column(column.name)} IS NULL OR {listed})", given)
+    return Condition(listed, given)
 
 
 def _contains(column: Column, asked: Filter, dialect: Dialect) -> Condition:
@@ -158,8 +164,16 @@ def _search(of: Relation, text: str, dialect: Dialect) -> Condition:
     text_of(text)
     columns = [column for column in of.readable if dialect.sqlite or column.textual] or list(of.readable)
     pattern = f"%{_escaped(text)}%"
-    found = joined((dialect.like(column, pattern) for column in columns), by=" OR ")
+    found = _any([dialect.like(column, pattern) for column in columns], at_once=100 if dialect.sqlite else len(columns))
     return Condition(f"({found.sql})", found.parameters)
+
+
+def _any(parts: Sequence[Condition], at_once: int) -> Condition:
+    """Whether one of the conditions holds; in pieces of pieces: to SQLite each OR is a level, and 1,000 are allowed."""
+    while len(parts) > at_once:
+        pieces = [joined(parts[start : start + at_once], by=" OR ") for start in range(0, len(parts), at_once)]
+        parts = [Condition(f"({one.sql})", one.parameters) for one in pieces]
+    return joined(parts, by=" OR ")
 
 
 def _escaped(text: str) -> str:
@@ -185,7 +199,7 @@ def interval_s(text: Any) -> float:
     """The seconds of "7 days", "12 hours 30 min" ... Raises data.filter."""
     if isinstance(text, timedelta):
         return text.total_seconds()
-    pieces = list(_INTERVAL.finditer(text)) if isinstance(text, str) else []
+    pieces = list(_INTERVAL.finditer(text)) if isinstance(text, str) and len(text) <= LONGEST_INTERVAL else []
     if not pieces or "".join(piece[0] for piece in pieces) != text:
         raise TradekeepError("data.filter", f"{text!r} is no length of time; write for instance 7 days or 12 hours.")
     return sum(float(piece[1]) * _SECONDS[piece[2].lower()] for piece in pieces)
@@ -199,6 +213,8 @@ def text_of(value: Any) -> str:
         return "\\x" + bytes(value).hex()
     if isinstance(value, datetime | date | time):
         return value.isoformat()
+    if isinstance(value, Range | Multirange):
+        return range_text(value, _element)
     if isinstance(value, dict):
         return json.dumps(value, default=str)
     if isinstance(value, list | tuple | set | frozenset):
@@ -214,6 +230,16 @@ def text_of(value: Any) -> str:
     except UnicodeEncodeError:
         raise TradekeepError("data.filter", "A value holds half of a character pair, which is no text.") from None
     return text
+
+
+def range_text(value: Range[Any] | Multirange[Any], bound: Callable[[Any], str]) -> str:
+    """A range as the server writes it: `[1,)`. bound: how an end of it is written."""
+    if isinstance(value, Multirange):
+        return "{" + ",".join(range_text(one, bound) for one in value) + "}"
+    if value.isempty:
+        return "empty"
+    low, high = ("" if end is None else bound(end) for end in (value.lower, value.upper))
+    return f"{value.bounds[0]}{low},{high}{value.bounds[1]}"
 
 
 def _element(value: Any) -> str:

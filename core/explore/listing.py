@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from core.database import Database
 from core.explore.relation import KINDS
+from core.format import identifier
 from core.models import AREAS
 
 _AREA_OF = {table: area for area, tables in AREAS.items() for table in tables}
@@ -15,7 +17,9 @@ _AREA_OF = {table: area for area, tables in AREAS.items() for table in tables}
 
 @dataclass(frozen=True)
 class TableInfo:
-    """One table or view. area: of Tradekeep's own tables, else ""; rows_estimate, bytes: None where unknown."""
+    """One table or view. area: of Tradekeep's own tables, else "". rows_estimate, bytes (with indexes): the server's
+    estimates, None where unknown.
+    """
 
     schema: str
     name: str
@@ -37,16 +41,22 @@ def tables(db: Database) -> list[TableInfo]:
     return sorted(found, key=lambda one: (order[one.name] if one.area else last, one.schema, one.name))
 
 
+# Nothing here waits for the lock of a table: pg_total_relation_size and pg_partition_tree would.
 _POSTGRESQL = """
-SELECT n.nspname, c.relname, c.relkind::text, size.rows, size.bytes, coalesce(obj_description(c.oid, 'pg_class'), '')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL (
-    SELECT sum(coalesce(nullif(leaf.reltuples, -1), pg_stat_get_live_tuples(leaf.oid)))::bigint AS rows,
-           sum(pg_total_relation_size(leaf.oid))::bigint AS bytes
-    FROM pg_class leaf
-    WHERE leaf.oid = c.oid AND c.relkind IN ('r', 'm')
-       OR c.relkind = 'p' AND leaf.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
-) size
+WITH indexes AS (
+    SELECT i.indrelid AS heap, sum(x.relpages) AS pages
+    FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid GROUP BY 1
+), sizes AS (
+    SELECT CASE WHEN leaf.relispartition THEN pg_partition_root(leaf.oid) ELSE leaf.oid END AS heap,
+           sum(coalesce(nullif(leaf.reltuples, -1), pg_stat_get_live_tuples(leaf.oid)))::bigint AS rows,
+           sum(leaf.relpages + coalesce(toast.relpages, 0) + coalesce(own.pages, 0) + coalesce(long.pages, 0))
+               FILTER (WHERE leaf.reltuples >= 0)::bigint * current_setting('block_size')::bigint AS bytes
+    FROM pg_class leaf LEFT JOIN pg_class toast ON toast.oid = leaf.reltoastrelid
+    LEFT JOIN indexes own ON own.heap = leaf.oid LEFT JOIN indexes long ON long.heap = leaf.reltoastrelid
+    WHERE leaf.relkind IN ('r', 'm') GROUP BY 1
+)
+SELECT n.nspname, c.relname, c.relkind::text, sizes.rows, sizes.bytes, coalesce(obj_description(c.oid, 'pg_class'), '')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN sizes ON sizes.heap = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND has_any_column_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE')
@@ -54,7 +64,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
 
 
 def _postgresql(connection: Connection) -> list[TableInfo]:
-    """Source: pg_class, pg_partition_tree; rows before the first ANALYZE are what the statistics counted."""
+    """Source: pg_class as of the last VACUUM or ANALYZE; before it the rows are what the statistics counted."""
     return [
         TableInfo(
             schema=schema,
@@ -75,11 +85,17 @@ def _sqlite(connection: Connection) -> list[TableInfo]:
         "SELECT m.name, m.type, l.wr FROM sqlite_master m JOIN pragma_table_list l ON l.name = m.name"
         " AND l.schema = 'main' WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite^_%' ESCAPE '^'"
     ).all()
-    quote = connection.dialect.identifier_preparer.quote_identifier
     infos = []
     for name, kind, without_rowid in found:
-        rows = None
-        if kind == "table" and not without_rowid:
-            rows = connection.exec_driver_sql(f"SELECT max(rowid) FROM {quote(name)}").scalar() or 0  # noqa: S608  # quoted
+        rows = _highest(connection, name) if kind == "table" and not without_rowid else None
         infos.append(TableInfo("main", name, kind, _AREA_OF.get(name, ""), rows))
     return infos
+
+
+def _highest(connection: Connection, table: str) -> int | None:
+    """The highest row number; None where a column has that name, or the table's module is not here."""
+    try:
+        found = connection.exec_driver_sql(f"SELECT max(_rowid_) FROM {identifier(table)}").scalar()  # noqa: S608
+    except DBAPIError:
+        return None
+    return found or 0 if found is None or isinstance(found, int) else None

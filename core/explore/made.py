@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any
 
 from core.explore.address import ALL
@@ -29,7 +30,8 @@ SEVERITIES = {
 class Shown:
     """One column of a grid. needs: the table's columns it is made of, the first is the one it is sorted by.
 
-    text(row, zone): the cell, None for NULL. tone(row): good, bad, doubt, quiet or "".
+    text(row, zone): the cell, None for NULL. tone(row): good, bad, doubt, quiet or "". computed: from several columns,
+    so that no order of the table is its own.
     """
 
     label: str
@@ -38,24 +40,34 @@ class Shown:
     tone: Callable[[Row], str] | None = None
     right: bool = False
     help: str = ""
+    computed: bool = False
 
 
 def shown_of(of: Relation, columns: Sequence[str], most: int) -> list[Shown]:
     """What a grid shows: the chosen columns, else the table's made view, else its first `most` columns.
 
+    A chosen column is shown as the made view has it, with what is worked out from it; all of them as they are.
     Raises schema.missing_column, permission.table for a chosen one.
     """
     if tuple(columns) == (ALL,):
         return [_plain(column) for column in of.readable]
-    if columns:
-        return [_plain(of.column(name)) for name in dict.fromkeys(columns)]
     made = [one for one in _MADE.get(_ours(of), ()) if all(_readable(of, name) for name in one.needs)]
+    if columns:
+        chosen = [of.column(name) for name in dict.fromkeys(columns)]
+        each = ([one for one in made if one.needs[0] == column.name] or [_plain(column)] for column in chosen)
+        return list(chain.from_iterable(each))
     return made or [_plain(column) for column in of.readable[:most]]
 
 
 def needed(shown: Sequence[Shown], of: Relation) -> list[str]:
-    """The table's columns that a grid asks for: what is shown, and the key, which tells which row it is."""
-    return list(dict.fromkeys([name for one in shown for name in one.needs] + list(of.key)))
+    """The table's columns that a grid asks for: what is shown, the key, what resolving asks of an alert."""
+    state = ("id", "resolved") if are_alerts(of) else ()
+    return list(dict.fromkeys([*(name for one in shown for name in one.needs), *of.key, *state]))
+
+
+def are_alerts(of: Relation) -> bool:
+    """Whether these rows are our alerts, which can be resolved."""
+    return _ours(of) == "alerts" and all(_readable(of, name) for name in ("id", "resolved", "resolution"))
 
 
 def _ours(of: Relation) -> str:
@@ -158,7 +170,7 @@ def _value(quantity: str, price: str) -> Shown:
         product = readable(numbers[0] * numbers[1], money=True)
         return f"{product} {one_line(str(row['currency'] or ''))}".rstrip()
 
-    return Shown("Value", (quantity, price, "currency"), text, right=True, help=f"{quantity} × {price}")
+    return Shown("Value", (quantity, price, "currency"), text, right=True, help=f"{quantity} × {price}", computed=True)
 
 
 def _percentage(name: str, label: str) -> Shown:

@@ -7,15 +7,18 @@ import binascii
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.errors import TradekeepError
 from core.explore.filters import Condition, Dialect, Filter, joined, text_of
-from core.explore.relation import Column, Relation
+from core.explore.relation import BEGUN, Column, Relation
 
 MOST_TIES = 32  # columns by which the rows of a view are told apart
 LONGEST_TOKEN = 200_000
+BEGINNING = 300  # characters of long values that an order goes by
+TOO_LONG = "The values of this order are too long to turn the page. Sort by another column."
+NO_TEXT = "The values of this order are no valid text, which no page can begin after. Sort by another column."
 
 
 @dataclass(frozen=True)
@@ -28,18 +31,25 @@ class Sort:
 
 @dataclass(frozen=True)
 class Part:
-    """One term of the order: a column or the row's place."""
+    """One term of the order: a column or the row's place. beginning: the same for values that are too long."""
 
     column: Column
     descending: bool
     sql: str
+    beginning: str = ""
+
+    @property
+    def digested(self) -> bool:
+        """Whether rows that differ beyond its beginning are told apart by a digest."""
+        return bool(self.beginning) and self.column.exact
 
 
 @dataclass(frozen=True)
 class Order:
     """Terms that are asked for, then those that tell rows apart. unique: no two rows are equal in all of them.
 
-    partitioned: whether the table is, so that a bound of the first term alone leaves out partitions.
+    partitioned: whether the table is, so that a bound of the first term alone leaves out partitions. short: whether it
+    goes by the beginnings of long values; a page that begins and ends at short ones has the same rows in both.
     """
 
     parts: tuple[Part, ...]
@@ -47,6 +57,7 @@ class Order:
     dialect: Dialect
     binding: str
     partitioned: bool = False
+    short: bool = False
 
     def sql(self, *, backward: bool) -> str:
         """ORDER BY's list; "" for no order."""
@@ -134,45 +145,105 @@ class Order:
         return beyond
 
 
-def order_of(of: Relation, sorts: Sequence[Sort], dialect: Dialect) -> Order:
-    """The order for these sorts, completed so that every row has its own place. Raises what Relation.column raises."""
+def order_of(of: Relation, sorts: Sequence[Sort], dialect: Dialect, *, short: bool = False) -> Order:
+    """The order for these sorts, completed so that every row has its own place. Raises what Relation.column raises.
+
+    short: by the beginnings of long values, where that can be.
+    """
     asked: dict[str, Sort] = {}
     for sort in sorts:
         of.column(sort.column)
         asked.setdefault(sort.column, sort)
     chosen = list(asked.values())
-    parts = [_part(of, sort, dialect) for sort in chosen + _ties(of, chosen)]
-    unique = bool(of.key)
+    descending = chosen[-1].descending if chosen else False
+    ties = _ties(of, chosen)
+    parts = [_part(of, sort, dialect) for sort in chosen + ties]
     if of.place:
-        descending = chosen[-1].descending if chosen else False
-        parts.append(_place(of, descending, dialect))
-        unique = True
-    text = json.dumps([of.schema, of.name, [[sort.column, sort.descending] for sort in chosen]])
-    return Order(tuple(parts), unique, dialect, _hash(text), of.kind == "partitioned table")
+        parts += _place(of, descending, dialect)
+    elif not of.key and chosen:
+        parts += _apart(of, chosen, descending, dialect)
+    unique = bool(of.key or of.place)
+    if short:
+        parts = _shortened(parts, dialect, unique=unique)
+    listed = [[[sort.column, sort.descending] for sort in some] for some in (chosen, ties)]
+    text = json.dumps([of.schema, of.name, *listed, of.place])
+    return Order(tuple(parts), unique, dialect, _hash(text), of.kind == "partitioned table", short)
 
 
 def _part(of: Relation, sort: Sort, dialect: Dialect) -> Part:
     column = of.column(sort.column)
-    return Part(column, sort.descending, dialect.comparable(column))
+    sql = dialect.comparable(column)
+    return Part(column, sort.descending, sql, "" if column.name in of.key else _beginning(column, sql, dialect))
 
 
-def _place(of: Relation, descending: bool, dialect: Dialect) -> Part:
-    if of.place == "ctid":
-        return Part(Column("ctid", "tid", nullable=False), descending, "t.ctid")
+def _beginning(column: Column, sql: str, dialect: Dialect) -> str:
+    """The term for the first characters of a column of any length; "" where its order is not that of a text."""
+    if dialect.sqlite or not column.wide:
+        return ""
+    if column.type == "bytea":
+        return f"substring({sql} from 1 for {BEGINNING})"
+    return f"left({sql}, {BEGINNING})" if column.type in BEGUN or not column.ordered else ""
+
+
+def _place(of: Relation, descending: bool, dialect: Dialect) -> list[Part]:
+    if of.place != "rowid":
+        types = {"tableoid": "oid", "ctid": "tid"}
+        return [
+            Part(Column(name, types[name], nullable=False), descending, f"t.{name}") for name in of.place.split(", ")
+        ]
     names = {name.lower() for name in of.by_name}
     name = next((name for name in ("rowid", "_rowid_", "oid") if name not in names), "rowid")
-    return Part(Column(name, "integer", nullable=False), descending, f"t.{name}")
+    return [Part(Column(name, "integer", nullable=False), descending, f"t.{name}")]
+
+
+def _apart(of: Relation, sorts: Sequence[Sort], descending: bool, dialect: Dialect) -> list[Part]:
+    """The rest of the order of a view: it must tell apart what differs as text, or equal rows could not be counted."""
+    named = {sort.column for sort in sorts}
+    others = [column for column in of.readable if column.name not in named][:MOST_TIES]
+    parts = [part for column in others for part in _text(column, descending, dialect)]
+    again = [of.column(sort.column) for sort in sorts]
+    found = [
+        part for column in again if not column.exact or dialect.sqlite for part in _text(column, descending, dialect)
+    ]
+    return parts + found
+
+
+def _text(column: Column, descending: bool, dialect: Dialect) -> list[Part]:
+    """Terms in which values are equal that are the same text."""
+    name = dialect.column(column.name)
+    if dialect.sqlite:  # 1 and 1.0 are equal, and only a column without a type holds both
+        kind = Part(Column(column.name, "", nullable=False), descending, f"typeof({name})")
+        binary = Part(column, descending, f"{name} COLLATE BINARY")
+        return [binary] if column.type and "blob" not in column.type else [binary, kind]
+    if column.exact and column.ordered:
+        return [Part(column, descending, name, _beginning(column, name, dialect))]
+    text = Column(column.name, "text", column.nullable, wide=column.wide)
+    # The cast of a blank-padded text leaves out its blanks, which JSON has.
+    as_text = f"CAST(to_json({name}) AS text)" if column.type == "character" else dialect.as_text(column)
+    sql = f'{as_text} COLLATE "C"'
+    return [Part(text, descending, sql, _beginning(text, sql, dialect))]
+
+
+def _shortened(parts: Sequence[Part], dialect: Dialect, *, unique: bool) -> list[Part]:
+    """The parts by their beginnings; at the end digests, which tell long values apart where nothing else does."""
+    short = [
+        replace(part, sql=part.beginning, beginning="", column=replace(part.column, wide=False))
+        if part.beginning
+        else part
+        for part in parts
+    ]
+    digests = [
+        Part(Column(part.column.name, "text", part.column.nullable), part.descending, f"md5(CAST({part.sql} AS text))")
+        for part in parts
+        if part.digested
+    ]
+    return short if unique else short + digests
 
 
 def _ties(of: Relation, sorts: Sequence[Sort]) -> list[Sort]:
     """What follows the sorts: the rest of an index that begins with them, then the rest of the key."""
     descending = sorts[-1].descending if sorts else False
     named = {sort.column for sort in sorts}
-    if not of.key:
-        if of.place or not sorts:
-            return []
-        others = [column for column in of.readable if column.name not in named and column.ordered]
-        return [Sort(column.name, descending) for column in others[:MOST_TIES]]
     if set(of.key) <= named:
         return []
     found = _rest_of_index(of, sorts) if sorts else []
@@ -196,11 +267,16 @@ def _rest_of_index(of: Relation, sorts: Sequence[Sort]) -> list[Sort]:
 
 @dataclass(frozen=True)
 class Token:
-    """A place in an order: the values there, and how many rows equal to them were passed (where rows may be equal)."""
+    """A place in an order: the values there, and how many rows equal to them were passed (where rows may be equal).
+
+    short: of an order by the beginnings of long values. refused: why no page can begin there, "" if one can.
+    """
 
     values: tuple[Any, ...]
     skip: int = 0
     of_page: bool = True
+    short: bool = False
+    refused: str = ""
 
     def write(self, order: Order, filters: str) -> str:
         """The opaque text, bound to table, sort and filters; not to filters where it was made from key values."""
@@ -209,29 +285,62 @@ class Token:
             body["s"] = self.skip
         if self.of_page:
             body["f"] = filters
-        raw = json.dumps(body, separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        if order.short:
+            body["b"] = 1
+        text = _encoded(body)
+        if self.refused or len(text) > LONGEST_TOKEN:
+            return _encoded({"no": self.refused or TOO_LONG})
+        return text
 
 
-def read_token(text: str, order: Order, filters: str) -> Token:
-    """The place that a token names. Raises data.token for one of another table, order or filter, and for no token."""
+def _encoded(body: dict[str, Any]) -> str:
+    raw = json.dumps(body, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def opened(text: str) -> tuple[dict[str, Any], Token]:
+    """What a token holds, not yet compared with an order. Raises data.token."""
     try:
         if len(text) > LONGEST_TOKEN:
             raise ValueError
         body = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        values = tuple(_unpacked(value) for value in body["k"])
-        skip, of_page = int(body.get("s", 0)), "f" in body
-        right = body["o"] == order.binding and body.get("f", filters) == filters
-    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error, RecursionError):
+        refused = body.get("no") in (TOO_LONG, NO_TEXT)
+        values = () if refused else tuple(_unpacked(value) for value in body["k"])
+        found = Token(values, int(body.get("s", 0)), "f" in body, body.get("b") == 1)
+    except (
+        ValueError, TypeError, KeyError, AttributeError, OverflowError, binascii.Error, RecursionError, TradekeepError
+    ):  # fmt: skip
         raise TradekeepError("data.token") from None
-    if not right or not 0 <= skip < 2**62 or len(values) > len(order.parts) or (order.parts and not values):
+    if refused:
+        raise TradekeepError("data.token", body["no"])
+    return body, found
+
+
+def placed(body: dict[str, Any], found: Token, order: Order, filters: str) -> Token:
+    """The place that a token names. Raises data.token for one of another table, order or filter, and for no token."""
+    right = body.get("o") == order.binding and body.get("f", filters) == filters
+    if not right or not 0 <= found.skip < 2**62 or len(found.values) > len(order.parts):
         raise TradekeepError("data.token")
-    for part, value in zip(order.parts, values, strict=False):
+    if order.parts and not found.values:
+        raise TradekeepError("data.token")
+    for part, value in zip(order.parts, found.values, strict=False):
         if value is None and not part.column.nullable:
             raise TradekeepError("data.token")
         if value is not None and not order.dialect.sqlite and not isinstance(value, str):
             raise TradekeepError("data.token")
-    return Token(values, skip, of_page)
+    return found
+
+
+def by_beginnings(place: Token, order: Order) -> Token:
+    """A place of an order in the same one by beginnings; its values are short."""
+    if order.unique or len(place.values) < len(order.parts):
+        return place
+    digests = [
+        None if value is None else hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()
+        for part, value in zip(order.parts, place.values, strict=True)
+        if part.digested
+    ]
+    return replace(place, values=(*place.values, *digests))
 
 
 def filters_binding(filters: Sequence[Filter], search: str | None) -> str:
@@ -253,9 +362,11 @@ def _packed(value: Any) -> Any:
 def _unpacked(value: Any) -> Any:
     if isinstance(value, dict):
         return base64.b64decode(value["b"], validate=True)
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | float):
         if isinstance(value, str):
             text_of(value)
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
         return value
     raise ValueError
 

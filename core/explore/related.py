@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import psycopg
 import sqlalchemy as sa
 
 from core.database import Database
+from core.database.naming import table_label
 from core.errors import TradekeepError
 from core.explore.asking import ask
 from core.explore.filters import Dialect, Filter, conditions, joined
 from core.explore.relation import Relation, relation
+from core.format import identifier
 from core.models import AREAS
 
 COUNTED = 1000
@@ -57,7 +60,7 @@ def described(db: Database, table: str) -> Relation:
 
 def table_name(schema: str, name: str) -> str:
     """The name under which a table is asked for: short where it cannot mean another one."""
-    return name if schema in ("public", "main") and "." not in name else f"{schema}.{name}"
+    return table_label(schema, name)
 
 
 def links(db: Database, table: str) -> list[Link]:
@@ -75,13 +78,18 @@ def links(db: Database, table: str) -> list[Link]:
     return ask(db, question)
 
 
-def related(db: Database, found: Sequence[Link], row: Mapping[str, Any], *, timeout_s: float = 1.0) -> list[Related]:
-    """The rows behind each link of a row (column -> value), counted up to COUNTED; links through NULL are left out."""
-    return [
-        Related(link, filters, _counted(db, link.table, filters, timeout_s))
-        for link in found
-        if (filters := _filters(link, row))
-    ]
+def related(db: Database, found: Sequence[Link], row: Mapping[str, Any], *, timeout_s: float = 2.0) -> list[Related]:
+    """The rows behind each link of a row (column -> value), counted up to COUNTED; links through NULL are left out.
+
+    timeout_s: for all of them; each may take its share of what those before it left.
+    """
+    ends = time.monotonic() + timeout_s
+    asked = [(link, filters) for link in found if (filters := _filters(link, row))]
+    made = []
+    for number, (link, filters) in enumerate(asked):
+        share_s = max(0.01, (ends - time.monotonic()) / (len(asked) - number))
+        made.append(Related(link, filters, _counted(db, link.table, filters, share_s)))
+    return made
 
 
 def _filters(link: Link, row: Mapping[str, Any]) -> tuple[Filter, ...]:
@@ -130,8 +138,7 @@ WHERE has_any_column_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 
 
 def _postgresql(connection: sa.Connection, of: Relation) -> list[Link]:
     """Source: pg_constraint; the copies of a key that partitions carry have a parent."""
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    oid = f"{quote(of.schema)}.{quote(of.name)}"
+    oid = f"{identifier(of.schema)}.{identifier(of.name)}"
     return [
         Link(kind, table_name(schema, name), tuple(zip(own, other, strict=True)))
         for kind, schema, name, own, other in connection.exec_driver_sql(_LINKS, {"oid": oid})

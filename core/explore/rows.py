@@ -5,29 +5,26 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.types.string import TextLoader
 
 from core.database import Database
 from core.errors import TradekeepError
 from core.explore.asking import ask
+from core.explore.chosen import LONG_IN_ALL, cell, sources
 from core.explore.estimates import estimate
+from core.explore.fetched import NoText, fetched
 from core.explore.filters import Condition, Dialect, Filter, conditions, joined, text_of
-from core.explore.order import Order, Sort, Token, filters_binding, order_of, read_token
-from core.explore.relation import Column, Relation, relation
+from core.explore.order import NO_TEXT as NO_PLACE
+from core.explore.order import TOO_LONG, Order, Sort, Token, by_beginnings, filters_binding, opened, order_of, placed
+from core.explore.relation import Column, Relation, forget, relation
 from core.format import literal
 
 LONGEST_CELL = 65_536
 MOST_ROWS = 10_000
-# What Python cannot hold (infinity, 4713 BC, 24:00) comes as the server's text.
-_HARD = (
-    "date", "time", "timetz", "timestamp", "timestamptz", "interval", "inet", "cidr", "json", "jsonb", "numeric",
-    "daterange", "tsrange", "tstzrange", "datemultirange", "tsmultirange", "tstzmultirange",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Page:
     """Rows in the order asked for. first, last: tokens for `before` and `after`, None for an empty page.
 
     estimate: how many rows match in all, None where nobody knows. sql: what was asked, as text to copy.
-    cut_at: longer texts are cut there. warning: what is not certain about the order.
+    cut_at: longer texts are cut there. warning: what is not certain about the order, or shown otherwise than it is.
     """
 
     columns: list[str]
@@ -57,9 +54,10 @@ class Page:
 
 @dataclass(frozen=True)
 class _Asked:
-    """One request, resolved against the relation as it is."""
+    """One request, resolved against the relation as it is. sorts: as they were asked for."""
 
     of: Relation
+    sorts: tuple[Sort, ...]
     shown: tuple[Column, ...]
     where: tuple[Condition, ...]
     order: Order
@@ -94,15 +92,51 @@ def page_of_rows(
     if not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
         raise TradekeepError("data.filter", f"A page has 1 to {MOST_ROWS} rows.")
     sorts = (sort,) if isinstance(sort, Sort) else tuple(sort or ())
+    token = after if after is not None else before
 
     def question(connection: sa.Connection) -> Page:
-        asked = _resolved(db, connection, table, columns, filters, search, sorts, limit, cut_at)
-        token = after if after is not None else before
-        place = None if token is None else read_token(token, asked.order, asked.binding)
-        page = _Reader(db, connection, asked).page(place, backward=before is not None)
+        def read(*, sure: bool) -> Page:
+            asked = _resolved(db, connection, table, columns, filters, search, sorts, limit, cut_at)
+            return _read(db, connection, asked, token, backward=before is not None, sure=sure)
+
+        try:
+            page = read(sure=False)
+        except _NoKeyError:
+            forget(db)
+            page = read(sure=True)
         return _timed(page, begin)
 
     return ask(db, question)
+
+
+class _NoKeyError(Exception):
+    """Rows are equal in what was their key when the relation was looked at."""
+
+
+class _LongError(Exception):
+    """A token would have to hold a long value."""
+
+
+def _read(
+    db: Database, connection: sa.Connection, asked: _Asked, token: str | None, *, backward: bool, sure: bool
+) -> Page:
+    """The page beyond a token; by the beginnings of long values where the token is of such an order, or must be."""
+    place, body = None, None
+    if token is not None:
+        body, place = opened(token)
+    if place is not None and place.short:
+        asked = _by_beginnings(asked)
+    if place is not None and body is not None:
+        place = placed(body, place, asked.order, asked.binding)
+    try:
+        return _Reader(db, connection, asked, sure=sure).page(place, backward=backward)
+    except _LongError:
+        place = place and by_beginnings(place, asked.order)
+    return _Reader(db, connection, _by_beginnings(asked), sure=sure).page(place, backward=backward)
+
+
+def _by_beginnings(asked: _Asked) -> _Asked:
+    return replace(asked, order=order_of(asked.of, asked.sorts, asked.dialect, short=True))
 
 
 def position_token(db: Database, table: str, sort: Sequence[Sort] | Sort | None, values: Sequence[Any]) -> str:
@@ -142,17 +176,18 @@ def _resolved(
     shown = of.readable if columns is None else tuple(of.column(name) for name in dict.fromkeys(columns))
     where = tuple(conditions(of, filters, search, dialect))
     order = order_of(of, sorts, dialect)
-    return _Asked(of, shown, where, order, filters_binding(filters, search), limit, cut_at, dialect)
+    return _Asked(of, tuple(sorts), shown, where, order, filters_binding(filters, search), limit, cut_at, dialect)
 
 
 class _Reader:
     """Reads one page on one connection."""
 
-    def __init__(self, db: Database, connection: sa.Connection, asked: _Asked) -> None:
-        self.db, self.connection, self.asked = db, connection, asked
+    def __init__(self, db: Database, connection: sa.Connection, asked: _Asked, *, sure: bool) -> None:
+        self.db, self.connection, self.asked, self.sure = db, connection, asked, sure
         self.dialect, self.order = asked.dialect, asked.order
-        self.hidden = [part for part in self.order.parts if self._needs_own(part.column, part.sql)]
+        self.besides, self.sources = sources(asked.of, asked.shown, self.order, asked.cut_at, self.dialect)
         self.statements: list[str] = []
+        self.told: list[str] = []
 
     def page(self, place: Token | None, *, backward: bool) -> Page:
         """The page beyond a place."""
@@ -162,7 +197,11 @@ class _Reader:
         skip = place.skip if place else 0
         rows = self._rows(place, backward, asked.limit + 1, skip)
         more = len(rows) > asked.limit
+        if more and self.order.unique and not self.sure and self._values(rows[-1]) == self._values(rows[-2]):
+            raise _NoKeyError
         rows = rows[: asked.limit]
+        if any(part.beginning for part in self.order.parts) and any(map(self._long, rows[:1] + rows[-1:])):
+            raise _LongError
         if backward:
             rows.reverse()
         behind = place is not None and (place.of_page or self._any(place, not backward))
@@ -182,7 +221,9 @@ class _Reader:
         first = Token((), start).write(self.order, self.asked.binding) if rows else None
         last = Token((), start + len(rows)).write(self.order, self.asked.binding) if rows else None
         page = self._made(rows, first, last, more, start > 0, whole=place is None)
-        return _warned(page, "This view has no order of its own: sort it, else rows may repeat or be left out.")
+        return _warned(
+            page, f"This {self.asked.of.kind} has no order of its own: sort it, else rows may repeat or be left out."
+        )
 
     def _made(
         self,
@@ -195,16 +236,16 @@ class _Reader:
         whole: bool,
     ) -> Page:
         estimate = len(rows) if whole and not after and not before else self._estimate(new=whole)
-        warning = "" if self.asked.of.key else self._doubt()
+        warning = " ".join(filter(None, ["" if self.asked.of.key else self._doubt(), *dict.fromkeys(self.told)]))
         columns = [column.name for column in self.asked.shown]
         sql = ";\n".join(self.statements)
         return Page(columns, rows, first, last, after, before, estimate, sql, 0.0, self.asked.cut_at, warning)
 
     def _doubt(self) -> str:
-        place = self.asked.of.place
-        if place == "ctid":
+        of = self.asked.of
+        if "ctid" in of.place:
             return "This table has no key: rows are told apart by their place, which an UPDATE or VACUUM FULL changes."
-        return "" if place else "Nothing tells the rows of this view apart: equal ones may change places."
+        return "" if of.place else f"Nothing tells the rows of this {of.kind} apart: equal ones may change places."
 
     def _rows(self, place: Token | None, backward: bool, limit: int, skip: int) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
@@ -216,8 +257,8 @@ class _Reader:
         return found
 
     def _fetch(self, zone: Condition | None, backward: bool, limit: int, skip: int) -> list[tuple[Any, ...]]:
-        chosen = [self._cell(column) for column in self.asked.shown]
-        chosen += [f"{self._own(part.column, part.sql)}" for part in self.hidden]
+        asked = self.asked
+        chosen = [cell(asked.of, column, asked.cut_at, self.dialect) for column in asked.shown] + self.besides
         return self._run(*self._statement(", ".join(chosen) or "NULL", zone, backward, limit, skip))
 
     def _statement(
@@ -246,18 +287,7 @@ class _Reader:
         return driver
 
     def _asked(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        if self.dialect.sqlite:
-            return [tuple(row) for row in self.connection.exec_driver_sql(sql, parameters).all()]
-        driver = self._driver()
-        try:
-            return driver.execute(sql, parameters).fetchall()
-        except (psycopg.DataError, ValueError, OverflowError) as error:
-            if getattr(error, "sqlstate", None):
-                raise
-        cursor = driver.cursor()
-        for name in _HARD:
-            cursor.adapters.register_loader(name, TextLoader)
-        return cursor.execute(sql, parameters).fetchall()
+        return fetched(self.connection, sql, parameters, self.told)
 
     def _any(self, place: Token, backward: bool) -> bool:
         """Whether a row lies beyond the place, in the other direction."""
@@ -267,40 +297,22 @@ class _Reader:
                 return True
         return False
 
-    def _cell(self, column: Column) -> str:
-        """What is selected for a column: itself, or its beginning where the table holds values of any length."""
-        name, longest = self.dialect.column(column.name), self.asked.cut_at
-        if self.dialect.sqlite:
-            return f"CASE WHEN length({name}) > {longest} THEN substr({name}, 1, {longest}) ELSE {name} END"
-        if column.type == "interval":
-            return f"CAST({name} AS text)"  # Python would make 30 days of a month
-        if not self.asked.of.toasted or not column.wide:
-            return name
-        large, text = f"pg_column_size({name}) > 2000", f"left(CAST({name} AS text), {longest})"
-        if column.type in ("text", "character varying", "character"):
-            return f"CASE WHEN {large} THEN left({name}, {longest}) ELSE {name} END"
-        if column.type == "bytea":
-            return f"CASE WHEN {large} THEN substring({name} from 1 for {longest}) ELSE {name} END"
-        if column.type in ("json", "jsonb"):
-            whole = f"length(CAST({name} AS text)) > {longest}"
-            return f"CASE WHEN {large} AND {whole} THEN to_{column.type}({text}) ELSE {name} END"
-        return name if column.type == "numeric" else text
-
-    def _needs_own(self, column: Column, sql: str) -> bool:
-        """Whether a term of the order must be selected besides what is shown, to make tokens of it."""
-        return column not in self.asked.shown or self._cell(column) != sql or not (self.dialect.sqlite or column.plain)
-
-    def _own(self, column: Column, sql: str) -> str:
-        return sql if self.dialect.sqlite or column.plain else f"CAST({sql} AS text)"
-
     def _values(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """The row's values in the terms of the order, as a token keeps them."""
-        own = {part: row[len(self.asked.shown) + number] for number, part in enumerate(self.hidden)}
-        found = []
-        for part in self.order.parts:
-            value = own[part] if part in own else row[self.asked.shown.index(part.column)]
-            found.append(value if value is None or self.dialect.sqlite else text_of(value))
-        return tuple(found)
+        values = [row[source.index] for source in self.sources]
+        if self.dialect.sqlite:
+            return tuple(values)
+        return tuple(None if value is None else text_of(value) for value in values)
+
+    def _cut(self, values: tuple[Any, ...]) -> bool:
+        """Whether one of the values of a row may be a beginning only."""
+        pairs = zip(self.sources, values, strict=True)
+        return any(source.cut_at and value is not None and len(value) >= source.cut_at for source, value in pairs)
+
+    def _long(self, row: tuple[Any, ...]) -> bool:
+        """Whether a token of the row would be long, or could not hold its place."""
+        values = self._values(row)
+        return self._cut(values) or sum(len(value) for value in values if value is not None) > LONG_IN_ALL
 
     def _token(self, rows: list[tuple[Any, ...]], place: Token | None) -> str | None:
         """The token of the first of these rows; place: what the page was read from, if this end lies further on."""
@@ -312,7 +324,8 @@ class _Reader:
             skip = sum(1 for _ in equal)
             if place and skip == len(rows) and place.values == at:
                 skip += place.skip
-        return Token(at, skip).write(self.order, self.asked.binding)
+        refused = NO_PLACE if any(isinstance(value, NoText) for value in at) else TOO_LONG if self._cut(at) else ""
+        return Token(at, skip, refused=refused).write(self.order, self.asked.binding)
 
     def _estimate(self, *, new: bool) -> int | None:
         of, where = self.asked.of, joined(self.asked.where)

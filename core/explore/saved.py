@@ -6,9 +6,10 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 from filelock import FileLock, Timeout
@@ -17,7 +18,7 @@ from core import private
 from core.errors import TradekeepError, classify
 from core.explore.address import View, view_of
 
-FILE = "views.json"
+FILE, ASIDE = "views.json", "views.unreadable-{}.json"
 MOST = 200
 LONGEST_NAME = 80
 LOCK_WITHIN_S = 5
@@ -32,14 +33,19 @@ class SavedView:
 
 
 def saved_views(home: Path) -> list[SavedView]:
-    """Every saved view by name; none where the file is missing or was spoiled by hand."""
+    """Every saved view by name; none where the file is missing or was spoiled by hand, then `unreadable` has it."""
     found = []
-    for name, query in sorted(_read(home / FILE).items(), key=lambda item: item[0].lower()):
-        try:
-            found.append(SavedView(name, view_of(parse_qs(query))))
-        except TradekeepError:  # edited by hand
-            continue
+    for name, query in sorted((_read(home / FILE) or {}).items(), key=lambda item: item[0].lower()):
+        if isinstance(query, str):
+            with suppress(TradekeepError):  # edited by hand
+                found.append(SavedView(name, view_of(parse_qs(query))))
     return found
+
+
+def unreadable(home: Path) -> list[Path]:
+    """Files of views that were spoiled by hand: the one in use, and those that a save put aside."""
+    path = home / FILE
+    return [*([path] if _read(path) is None else []), *sorted(home.glob(ASIDE.format("*")))]
 
 
 def save_view(home: Path, name: str, view: View) -> SavedView:
@@ -61,25 +67,33 @@ def remove_view(home: Path, name: str) -> bool:
         return views.pop(name, None) is not None
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, Any] | None:
+    """What the file holds; {} where there is none, None where it cannot be read."""
     try:
-        body = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        body = json.loads(text) if text.strip() else {}
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(body, dict):
-        return {}
-    return {name: query for name, query in body.items() if isinstance(query, str)}
+        return None
+    return body if isinstance(body, dict) else None
 
 
 @contextmanager
-def _changed(home: Path) -> Iterator[dict[str, str]]:
-    """The views, to be changed; written as a whole at the end of the block. Raises permission.file, resource kinds."""
+def _changed(home: Path) -> Iterator[dict[str, Any]]:
+    """The views, to be changed; written as a whole at the end of the block. Raises permission.file, resource kinds.
+
+    A file that cannot be read is put aside: somebody may mend it.
+    """
     path = home / FILE
     try:
         private.folder(home)
         with FileLock(home / "views.lock", timeout=LOCK_WITHIN_S, mode=0o600):
-            views = _read(path)
+            found = _read(path)
+            views = found or {}
             yield views
+            if found is None:
+                path.rename(path.with_name(ASIDE.format(secrets.token_hex(4))))
             _write(path, json.dumps(views, ensure_ascii=False, indent=1).encode())
     except Timeout:
         raise TradekeepError("permission.file", "Another program holds the saved views.", path=path) from None

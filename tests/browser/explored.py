@@ -42,6 +42,8 @@ def fill(cluster: Cluster, database: str) -> None:
         "[1 + g % 3], 'Candles are late: ' || g FROM generate_series(1, 6) g",
         "CREATE TABLE keyless (word text, number numeric)",
         "INSERT INTO keyless VALUES ('only', 12345678901234567890.123456789), (NULL, 'NaN')",
+        "CREATE TABLE listed (list int[] PRIMARY KEY, word text)",
+        "INSERT INTO listed VALUES ('{1,2}', 'with a list for a key')",
         "ANALYZE",
         database=database,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import pytest
+from psycopg.types.range import Range
 
 from core.database import Database
 from core.errors import TradekeepError
@@ -18,8 +20,8 @@ from core.explore.address import ALL, View, view_of
 from core.explore.made import shown_of
 from core.explore.related import described
 from core.explore.relation import Column, Relation
-from core.explore.saved import FILE, remove_view, save_view, saved_views
-from core.explore.typed import ops_of, ready, sentence, usual_order, value_of
+from core.explore.saved import FILE, remove_view, save_view, saved_views, unreadable
+from core.explore.typed import filter_of_text, ops_of, ready, sentence, usual_order, value_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EVERYTHING = View(
@@ -37,7 +39,7 @@ EVERYTHING = View(
     limit=1000,
     after="token-_",
     start=501,
-    row=("BTC", 7, None, 1.5),
+    row=("BTC", 7, None, 1.5, b"\x00\xff"),
     utc=True,
 )
 
@@ -45,6 +47,8 @@ EVERYTHING = View(
 def test_a_view_is_the_same_after_its_address() -> None:
     assert view_of(parse_qs(EVERYTHING.query(), keep_blank_values=True)) == EVERYTHING
     assert View("trades").query() == "table=trades"
+    arrays = View(row=([1, None], Range(1, None)))
+    assert view_of(parse_qs(arrays.query())).row == ('{"1",NULL}', '["1",)')
     assert view_of({}) == View()
 
 
@@ -68,6 +72,7 @@ def test_first_page_forgets_the_place_and_keeps_the_rest() -> None:
         {"where": ["["]}, {"where": ["{}"]}, {"where": ['["a"]']}, {"where": ['["a", "like", "x"]']},
         {"where": ['["a", "=", {"b": 1}]']}, {"where": ['["a", "=", 1, 2]']}, {"where": ["[" * 100_000]},
         {"where": ['["a", "=", "\\ud800"]']}, {"sort": ["a"]}, {"sort": ["a up"]}, {"row": ["7"]}, {"row": ['[["x"]]']},
+        {"row": ['[{"hex": "0"}]']}, {"row": ['[{"hex": 7}]']},
     ],
 )  # fmt: skip
 def test_address_without_sense_is_refused(params: dict[str, list[str]]) -> None:
@@ -100,6 +105,18 @@ def test_spoiled_file_of_views_is_no_obstacle(tmp_path: Path) -> None:
         assert [one.name for one in saved_views(tmp_path)] in ([], ["good"])
     save_view(tmp_path, "new", View("alerts"))
     assert [one.name for one in saved_views(tmp_path)] == ["good", "new"]
+    assert json.loads((tmp_path / FILE).read_text())["worse"] == 7  # what is no view stays too
+
+
+@pytest.mark.parametrize("spoiled", ['{"old": "table=trades",\n}', "[1]", "{"])
+def test_file_of_views_that_cannot_be_read_is_put_aside_before_the_next_save(tmp_path: Path, spoiled: str) -> None:
+    path = tmp_path / FILE
+    path.write_text(spoiled)
+    assert (saved_views(tmp_path), unreadable(tmp_path)) == ([], [path])
+    save_view(tmp_path, "new", View("alerts"))
+    (aside,) = unreadable(tmp_path)
+    assert (aside.parent, aside.read_text()) == (tmp_path, spoiled)
+    assert [one.name for one in saved_views(tmp_path)] == ["new"]
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 81])
@@ -114,13 +131,48 @@ def test_view_needs_a_name(tmp_path: Path, name: str) -> None:
     [
         ("2026-07-01 12:00", "timestamp with time zone", "2026-07-01T12:00:00+02:00"),
         ("2026-07-01T12:00Z", "timestamp with time zone", "2026-07-01T12:00:00+00:00"),
-        ("yesterday", "timestamp with time zone", "yesterday"),
+        ("20 Nov 2026", "timestamp with time zone", "2026-11-20T00:00:00+01:00"),
+        ("November 20, 2026 08:30", "datetime", "2026-11-20T08:30:00+01:00"),
+        ("2026/11/20", "date", "2026-11-20"),
+        ("2026-07-01 12:00", "timestamp without time zone", "2026-07-01T12:00:00"),
+        ("infinity", "timestamp with time zone", "infinity"),
         (" 100 ", "numeric", "100"),
+        ("-58,000,123.5", "numeric", "-58,000,123.5".replace(",", "")),
+        ("NaN", "double precision", "NaN"),
         (" a ", "text", " a "),
     ],
 )
 def test_typed_times_are_meant_in_the_viewers_zone(text: str, type: str, value: str) -> None:
     assert value_of(text, Column("x", type), BERLIN) == value
+
+
+@pytest.mark.parametrize(("days", "text"), [(0, "today"), (-1, "Yesterday"), (1, "tomorrow")])
+def test_days_in_words_begin_at_the_viewers_midnight(days: int, text: str) -> None:
+    found = value_of(text, Column("x", "timestamp with time zone"), BERLIN)
+    asked = datetime.now(BERLIN).date()
+    assert found.partition("T")[0] in {str(asked + timedelta(days=days + late)) for late in (-1, 0)}
+    assert found.partition("T")[2].startswith("00:00:00+0")
+
+
+@pytest.mark.parametrize(
+    ("text", "type"),
+    [
+        ("01/02/2026", "timestamp with time zone"), ("01/02/2026", "date"), ("soon", "timestamp without time zone"),
+        ("2026-02-30", "datetime"), ("58.000,5", "numeric"), ("1,5", "double precision"), ("many", "integer"),
+    ],
+)  # fmt: skip
+def test_what_can_mean_two_things_is_refused(text: str, type: str) -> None:
+    with pytest.raises(TradekeepError, match="x: '") as raised:
+        filter_of_text(Column("x", type), ">=", text, BERLIN)
+    assert raised.value.kind == "data.filter"
+
+
+def test_a_day_means_all_of_it() -> None:
+    column = Column("at", "timestamp with time zone")
+    whole = ("2026-10-25T00:00:00+02:00", "2026-10-25T23:59:59.999999+01:00")
+    assert filter_of_text(column, "=", "2026-10-25", BERLIN) == Filter("at", "between", whole)
+    exact = Filter("at", "=", "2026-10-25T00:00:00+02:00")
+    assert filter_of_text(column, "=", "2026-10-25 00:00", BERLIN) == exact
 
 
 def test_filters_of_a_link_find_the_same_rows_on_both_backends(db: Database) -> None:

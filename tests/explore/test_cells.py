@@ -8,7 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
 
+from core.explore.address import ALL
 from core.explore.cells import cell, full
 from core.explore.made import needed, readable, shown_of
 from core.explore.relation import Column, Relation
@@ -33,6 +36,11 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("infinity", "timestamp with time zone", "infinity"),
         ("2026-07-01 10:00:00.000000", "datetime", "2026-07-01 12:00:00"),
         ("2026-07-01 10:00:00.000000", "text", "2026-07-01 10:00:00.000000"),
+        ("2024-13-45 99:00:00", "datetime", "2024-13-45 99:00:00"),
+        (Range(1, None), "int4range", "[1,)"),
+        (Range(empty=True), "int4range", "empty"),
+        (Range(None, datetime(2026, 7, 1, 10, tzinfo=UTC), "()"), "tstzrange", "(,2026-07-01 12:00:00)"),
+        (Multirange([Range(1, 2), Range(4, None)]), "int4multirange", "{[1,2),[4,)}"),
         (date(2026, 7, 1), "date", "2026-07-01"),
         (time(1, 2), "time", "01:02:00"),
         (timedelta(1), "interval", "1 day, 0:00:00"),
@@ -94,8 +102,24 @@ def test_made_view_has_sides_results_and_ages_in_words_and_tones() -> None:
     assert "Realised P&L" not in found  # that column is not there
 
 
-def test_another_schemas_table_and_chosen_columns_are_shown_plainly() -> None:
+def test_another_schemas_table_and_all_columns_are_shown_plainly() -> None:
     assert [one.label for one in shown_of(relation("positions", ["id", "side"], "other"), (), 1)] == ["id"]
     of = relation("alerts", ["id", "severity"])
-    assert [one.label for one in shown_of(of, ("severity", "severity"), 40)] == ["severity"]
+    assert [one.label for one in shown_of(of, (ALL,), 40)] == ["id", "severity"]
+
+
+def test_chosen_columns_look_as_usual_in_their_order() -> None:
+    of = relation("trades", ["id", "quantity", "price", "currency", "executed_at"])
+    assert [one.label for one in shown_of(of, ("id", "price", "quantity", "price"), 40)] == [
+        "id", "Price", "Quantity", "Value",
+    ]  # fmt: skip
+    assert needed(shown_of(of, ("quantity",), 40), of) == ["quantity", "price", "currency", "id"]
+    assert [one.label for one in shown_of(relation("trades", ["id", "quantity"]), ("quantity",), 40)] == ["Quantity"]
+    of = relation("alerts", ["id", "severity"])
+    assert [one.label for one in shown_of(of, ("severity", "severity"), 40)] == ["Severity"]
     assert needed(shown_of(of, ("severity",), 40), of) == ["severity", "id"]
+
+
+def test_alerts_come_with_what_resolving_them_asks_for_whatever_is_shown() -> None:
+    of = relation("alerts", ["id", "message", "resolved", "resolution"])
+    assert needed(shown_of(of, ("message",), 40), of) == ["message", "id", "resolved"]

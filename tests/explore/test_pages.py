@@ -133,6 +133,8 @@ FILTERS = [
     (Filter("a", "between", (1, 2)), lambda row: 1 <= row[0] <= 2),
     (Filter("a", "in", [0, 3]), lambda row: row[0] in (0, 3)),
     (Filter("a", "in", []), lambda row: False),
+    (Filter("b", "in", [None, "x"]), lambda row: row[1] in (None, "x")),
+    (Filter("b", "in", [None]), lambda row: row[1] is None),
     (Filter("b", "contains", "'"), lambda row: row[1] == "x'y"),
     (Filter("b", "contains", "%"), lambda row: row[1] == "%"),
     (Filter("b", "contains", "b"), lambda row: row[1] == "B"),

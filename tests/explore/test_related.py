@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -80,6 +81,29 @@ def test_counting_ends_at_a_limit(db: Database) -> None:
     assert counts(db, "one", id=1) == {("referred", "many"): COUNTED}
 
 
+@pytest.mark.parametrize("db", ["postgresql"], indirect=True)  # SQLite has no function that sleeps
+def test_all_links_together_end_in_time_and_the_quick_ones_are_counted(db: Database) -> None:
+    with db.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE quick (id integer)")
+        connection.exec_driver_sql("INSERT INTO quick VALUES (1)")
+        for number in range(6):
+            connection.exec_driver_sql(f"CREATE VIEW slow{number} AS SELECT id, pg_sleep(9)::text FROM quick")
+    names = ["slow0", "slow1", "slow2", "quick", "slow3", "slow4", "slow5"]
+    begin = time.monotonic()
+    found = related(db, [Link("referred", name, (("id", "id"),)) for name in names], {"id": 1}, timeout_s=0.7)
+    assert time.monotonic() - begin < 2
+    assert [one.rows for one in found] == [None, None, None, 1, None, None, None]
+
+
+def test_names_that_the_driver_could_take_for_its_own_are_linked(db: Database) -> None:
+    with db.connect() as connection:
+        percent = "%" if db.backend == "sqlite" else "%%"
+        connection.exec_driver_sql(f'CREATE TABLE "p{percent}s" (id integer PRIMARY KEY)')
+        connection.exec_driver_sql(f'CREATE TABLE "c{percent}" (id int, p integer REFERENCES "p{percent}s" (id))')
+    assert links(db, "p%s") == [Link("referred", "c%", (("id", "p"),))]
+    assert links(db, "c%") == [Link("refers", "p%s", (("p", "id"),))]
+
+
 def test_table_that_is_not_there_and_view_without_links(db: Database) -> None:
     with pytest.raises(TradekeepError) as raised:
         links(db, "nowhere")
@@ -96,7 +120,7 @@ def test_table_that_is_not_there_and_view_without_links(db: Database) -> None:
         ("public", "trades", "trades"),
         ("main", "trades", "trades"),
         ("other", "t", "other.t"),
-        ("public", "a.b", "public.a.b"),
+        ("public", "a.b", 'public."a.b"'),
     ],
 )
 def test_names_are_short_where_they_are_clear(schema: str, name: str, known_as: str) -> None:

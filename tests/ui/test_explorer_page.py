@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core import state
 from core.database import Database
+from core.explore import page_of_rows
+from core.explore.saved import FILE
 from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.state import Status
@@ -51,6 +54,15 @@ def test_browser_is_told_what_the_address_says_in_every_run(project: Path, when:
     app = explorer("table=trades&q=BTC").run()  # the run before may have been cut short
     search = app.text_input(key="explorer_search")
     assert (search.value, search.proto.value, search.proto.set_value) == ("BTC", "BTC", True)
+
+
+def test_an_address_without_sense_leads_to_its_table(project: Path, when: When) -> None:
+    when(lambda status: status.mode == "demo")
+    app = explorer("table=trades&where=[broken")
+    assert "The address holds" in said(app)
+    app.button(key="explorer_anew").click().run()
+    assert "where" not in app.query_params
+    assert len(app.dataframe[0].value) == 500
 
 
 def test_database_without_tables_says_what_is_next(
@@ -119,6 +131,61 @@ def test_outage_keeps_the_last_page_with_its_age(
     assert "Last good data" in said(app)
 
 
+def test_odd_tables_of_a_sqlite_file_are_listed_and_opened(
+    project: Path, migrated_sqlite: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    with Database(migrated_sqlite) as db, db.connect() as connection:
+        for sql in (
+            "CREATE TABLE named (rowid text)",
+            "INSERT INTO named VALUES ('abe')",
+            "CREATE TABLE times (id integer PRIMARY KEY, at datetime)",
+            "INSERT INTO times VALUES (1, '2024-13-45 99:00:00'), (2, '2024-01-01 10:00:00')",
+        ):
+            connection.exec_driver_sql(sql)
+    configured(migrated_sqlite)
+    when(lambda status: status.mode == "connected")
+    assert {"named", "times"} <= set(explorer().dataframe[0].value["Table"])
+    views = state.settings().home / FILE
+    views.write_text('{"mine": "table=times",}')
+    app = explorer("table=times")
+    assert app.dataframe[0].value["c1"].tolist() == ["2024-13-45 99:00:00", "2024-01-01 10:00:00"]
+    assert f"{views} cannot be read. Mend it and call it {FILE} to have its views back." in said(app)
+
+
+def test_old_link_to_the_end_does_not_say_how_many_rows_there_are(
+    project: Path, migrated: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    with Database(migrated) as db:
+        with db.connect() as connection:
+            connection.exec_driver_sql("CREATE TABLE shrunk (id int PRIMARY KEY)")
+            connection.exec_driver_sql("INSERT INTO shrunk SELECT generate_series(1, 12)")
+        place = page_of_rows(db, "shrunk", limit=10).last
+        with db.connect() as connection:
+            connection.exec_driver_sql("DELETE FROM shrunk WHERE id <= 5")
+    configured(migrated)
+    when(lambda status: status.mode == "connected")
+    app = explorer(f"table=shrunk&after={place}&at=11")
+    assert "Rows **11–12** of ~12" in said(app)
+    app.button(key="explorer_count").click().run()
+    assert "Rows **6–7** of 7" in said(app)
+
+
+def test_facet_of_every_type_is_a_filter_that_finds_its_rows(
+    project: Path, migrated: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    with Database(migrated) as db, db.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE waits (wait interval)")
+        connection.exec_driver_sql("INSERT INTO waits VALUES ('1 mon'), ('1 mon'), ('3 days')")
+    configured(migrated)
+    when(lambda status: status.mode == "connected")
+    app = explorer("table=waits")
+    app.session_state["explorer_filter_open"] = True
+    app.run()
+    app.button(key="explorer_facet_0").click().run()
+    assert "wait is 1 mon" in said(app)
+    assert "Rows **1–2** of 2" in said(app)
+
+
 def test_role_that_may_only_read_sees_why_it_cannot_resolve(
     project: Path, cluster: Cluster, migrated: DatabaseConfig, configured: Configured, when: When
 ) -> None:
@@ -131,10 +198,11 @@ def test_role_that_may_only_read_sees_why_it_cannot_resolve(
         configured(cluster.config(migrated.database, user="reads", password="reads"))
         when(lambda status: status.mode == "connected")
         app = explorer("table=alerts")
-        assert "The role reads may not change alerts. Ask whoever set up the database" in said(app)
+        assert (
+            "The role reads may not change alerts and note it in the audit log. Ask whoever set up the database"
+            in said(app)
+        )
         assert app.button(key="explorer_resolve").disabled
     finally:
-        from core import state
-
         state.stop()
         cluster.sql("DROP OWNED BY reads", "DROP ROLE reads", database=migrated.database)

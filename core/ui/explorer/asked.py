@@ -12,7 +12,7 @@ from core.database import Database
 from core.errors import TradekeepError
 from core.explore import Page, Sort, page_of_rows
 from core.explore.address import View
-from core.explore.made import Shown, needed, shown_of
+from core.explore.made import Shown, are_alerts, needed, shown_of
 from core.explore.relation import Relation
 from core.explore.typed import ready, usual_order
 from core.resilience import SERVER_TYPES
@@ -53,8 +53,7 @@ class Found:
     @property
     def alerts(self) -> bool:
         """Whether these rows are our alerts."""
-        ours = {"id", "resolved", "resolution"} <= self.of.by_name.keys()
-        return ours and (self.of.schema, self.of.name) in (("public", "alerts"), ("main", "alerts"))
+        return are_alerts(self.of)
 
 
 def found(db: Database, view: View) -> Found:

@@ -14,7 +14,7 @@ from core.explore import TableInfo
 from core.explore.address import ALL, View
 from core.explore.cells import one_line
 from core.explore.made import shown_of
-from core.explore.saved import SavedView, remove_view, save_view, saved_views
+from core.explore.saved import FILE, SavedView, remove_view, save_view, saved_views, unreadable
 from core.ui import cards
 from core.ui.explorer import downloads, filtering
 from core.ui.explorer.asked import MOST_COLUMNS
@@ -46,7 +46,7 @@ def show(db: Database, infos: Mapping[str, TableInfo], view: View) -> DeltaGener
             filtering.show(db, view.table)
         _columns(db, view)
         _views(view)
-        downloads.show(db, view)
+        downloads.show(db)
     return st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="explorer_chips")
 
 
@@ -101,6 +101,8 @@ def _views(view: View) -> None:
     home = state.settings().home
     with st.popover("Views", icon=":material/bookmark:", key="explorer_views_open"):
         st.caption("The address of this page says everything: copy it to share the view. Or keep it under a name here.")
+        for path in unreadable(home):
+            st.caption(cards.text(f"{path} cannot be read. Mend it and call it {FILE} to have its views back."))
         kept = saved_views(home)
         for number, one in enumerate(kept):
             _view(home, one, number)
@@ -109,7 +111,8 @@ def _views(view: View) -> None:
             if st.form_submit_button("Save this view", icon=":material/bookmark_add:"):
                 with shown():
                     saved = save_view(home, name or "", view)
-                    st.toast(f"Saved as {cards.text(saved.name)}.", icon=":material/check_circle:")
+                    done = "Replaced" if saved.name in {one.name for one in kept} else "Saved as"
+                    st.toast(f"{done} {cards.text(saved.name)}.", icon=":material/check_circle:")
                     st.rerun()
 
 

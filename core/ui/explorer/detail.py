@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -12,7 +12,7 @@ import streamlit as st
 from core.database import Database
 from core.explore import Filter, page_of_rows
 from core.explore.address import View
-from core.explore.cells import full, moment, moment_of, one_line, shortened
+from core.explore.cells import full, indented, moment, moment_of, one_line, shortened
 from core.explore.related import COUNTED, Related, links, related
 from core.explore.relation import Column, Relation
 from core.explore.rows import LONGEST_CELL
@@ -25,7 +25,7 @@ from core.ui.explorer.place import PAGE, open_row, zone
 from core.ui.page import shown
 from core.ui.viewer import local_zone
 
-KEYLESS = "explorer_keyless"
+KEYLESS, MOST_KEYLESS = "explorer_keyless", 20  # rows without a key that were opened, for the browser's back button
 SHORT, LONGEST_WORD = 100, 48
 links_of = cached(ttl=60)(links)
 KINDS = {
@@ -38,8 +38,18 @@ KINDS = {
 def remember(now: Found, row: int) -> None:
     """Open a row of the page: by its key in the address; where there is none, as it is on the page."""
     key = now.key(row)
-    st.session_state[KEYLESS] = None if key else now.values(row)
-    open_row(key or ("page", row))
+    if not key:
+        key = ("page", row)
+        kept = st.session_state.setdefault(KEYLESS, {})
+        kept[_place(now, key)] = now.values(row)
+        while len(kept) > MOST_KEYLESS:
+            kept.pop(next(iter(kept)))
+    open_row(key)
+
+
+def _place(now: Found, row: tuple[Any, ...]) -> str:
+    """What a row without a key is known by: where it stood."""
+    return replace(now.view, row=row, utc=False, start=None).query()
 
 
 def show(db: Database, now: Found) -> None:
@@ -69,7 +79,8 @@ def _body(db: Database, now: Found) -> None:
 def _row(db: Database, now: Found) -> dict[str, Any] | None:
     key = now.of.key
     if not key:
-        return st.session_state.get(KEYLESS)
+        found: dict[str, Any] | None = st.session_state.get(KEYLESS, {}).get(_place(now, now.view.row))
+        return found
     if len(key) != len(now.view.row):
         return None
     filters = ready([Filter(name, "=", value) for name, value in zip(key, now.view.row, strict=True)], now.of)
@@ -83,7 +94,7 @@ def _values(of: Relation, row: Mapping[str, Any], view: View) -> None:
     for name, value in row.items():
         column = of.by_name[name]
         text = None if value is None else full(value, column, zone(view))
-        if text is not None and _is_long(value, text):
+        if text is not None and (_is_json(value, column, text) or _is_long(text)):
             long.append((column, value, text))
             continue
         names.append(cards.text(one_line(name)))
@@ -92,16 +103,16 @@ def _values(of: Relation, row: Mapping[str, Any], view: View) -> None:
         st.table({"Column": names, "Value": texts}, border="horizontal", hide_header=True, alt="Values of the row")
     for column, value, text in long:
         st.markdown(f"**{cards.text(one_line(column.name))}** :gray[{cards.text(column.type)}]")
-        st.code(
-            _printed(value, text), language="json" if _is_json(value) else None, wrap_lines=True, height=_height(text)
-        )
+        as_json = _is_json(value, column, text)
+        shown_text = indented(text) if as_json else text
+        st.code(shown_text, language="json" if as_json else None, wrap_lines=True, height=_height(shown_text))
         if len(text) >= LONGEST_CELL:
             st.caption(f"Cut after {LONGEST_CELL:,} characters; a download has all of it.")
 
 
-def _is_long(value: Any, text: str) -> bool:
+def _is_long(text: str) -> bool:
     """Whether a value needs room of its own: a table breaks lines only between words."""
-    if isinstance(value, dict | list) or "\n" in text or len(text) > SHORT:
+    if "\n" in text or len(text) > SHORT:
         return True
     return any(len(word) > LONGEST_WORD for word in text.split())
 
@@ -117,12 +128,9 @@ def _cell(value: Any, column: Column, text: str) -> str:
     return f"{shown_text}  :gray[{cards.text(other)}]"
 
 
-def _is_json(value: Any) -> bool:
-    return isinstance(value, dict | list)
-
-
-def _printed(value: Any, text: str) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str) if _is_json(value) else text
+def _is_json(value: Any, column: Column, text: str) -> bool:
+    """Whether a value has parts, each to be shown on a line."""
+    return isinstance(value, dict | list) or (column.type in ("json", "jsonb") and text[:1] in ("{", "["))
 
 
 def _height(text: str) -> Any:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import state
 from core.database import Database
-from core.explore.address import ALL, View
+from core.explore.address import ALL, LIMITS, View
 from core.explore.typed import ready
 from core.format import count, size
 from core.services import exports
@@ -18,8 +18,10 @@ from core.services.alerts import local_operator
 from core.services.downloads import Offer, offered
 from core.tasks import Progress
 from core.ui import cards, work
-from core.ui.explorer.place import shape_of
+from core.ui.explorer.place import current, shape_of
+from core.ui.page import shown
 
+EXPORTED = "explorer_exported"
 HELP = {
     "csv": "With a heading. A text that a spreadsheet would take for a formula gets an apostrophe before it.",
     "parquet": "With types: exact numbers and times in UTC.",
@@ -27,25 +29,32 @@ HELP = {
 }
 
 
-def show(db: Database, view: View) -> None:
-    """The popover: format, progress, and the finished file."""
+@st.fragment
+def show(db: Database) -> None:
+    """The popover: format, progress, and the finished file; of the view that the address means when it is opened."""
+    popover = st.popover("Download", icon=":material/download:", key="explorer_download_open", on_change="rerun")
+    with popover, shown():
+        if popover.open:
+            _popover(db, current())
+
+
+def _popover(db: Database, view: View) -> None:
     name = _task()
-    with st.popover("Download", icon=":material/download:", key="explorer_download_open"):
-        task = work.ended(name)
-        if work.running(name):
-            return
-        if task is not None and task.state == "done":
-            _offered(task.result)
-        chosen = st.segmented_control(
-            "Format", list(exports.MEDIA), format_func=lambda one: exports.MEDIA[one], default="csv", required=True,
-            key="explorer_format",
-        )  # fmt: skip
-        what = "Every row that matches" if view.filters or view.search else "Every row of the table"
-        columns = count(len(view.columns), "chosen column") if view.columns not in ((), (ALL,)) else "all columns"
-        if chosen is None:
-            return
-        st.caption(f"{what}, {columns}. {HELP[chosen]}")
-        st.button("Prepare the file", key="explorer_export", on_click=_begin, args=(db, view, chosen, name))
+    task = work.ended(name)
+    if work.running(name):
+        return
+    if task is not None and task.state == "done":
+        _offered(task.result, fresh=st.session_state.get(EXPORTED) == _rows_of(view))
+    chosen = st.segmented_control(
+        "Format", list(exports.MEDIA), format_func=lambda one: exports.MEDIA[one], default="csv", required=True,
+        key="explorer_format",
+    )  # fmt: skip
+    what = "Every row that matches" if view.filters or view.search else "Every row of the table"
+    columns = count(len(view.columns), "chosen column") if view.columns not in ((), (ALL,)) else "all columns"
+    if chosen is None:
+        return
+    st.caption(f"{what}, {columns}. {HELP[chosen]}")
+    st.button("Prepare the file", key="explorer_export", on_click=_begin, args=(db, view, chosen, name))
 
 
 def _task() -> str:
@@ -67,18 +76,27 @@ def _begin(db: Database, view: View, chosen: Any, name: str) -> None:
             db, asked, chosen, home=home, demo=demo, progress=progress, log=log, by=local_operator()
         )
 
+    st.session_state[EXPORTED] = _rows_of(view)
     state.tasks().forget(name)
     work.begin(name, f"Writing {view.table} as {exports.MEDIA[chosen]}", run)
 
 
-def _offered(made: Offer) -> None:
+def _rows_of(view: View) -> str:
+    """What decides which rows and columns a file has."""
+    return view.first(limit=LIMITS[0], utc=False).query()
+
+
+def _offered(made: Offer, *, fresh: bool) -> None:
+    """The finished file; fresh: whether it is of what the page shows now."""
     if offered(made.token) is None:
         st.caption("The last file is not kept any longer.")
         return
+    if not fresh:
+        st.caption("The last file is of another table, or of other filters, columns or order:")
     st.link_button(
         cards.text(made.name),
         urljoin(st.context.url or "/", f"exports/{made.token}"),
         icon=":material/download:",
-        type="primary",
+        type="primary" if fresh else "secondary",
     )
     st.caption(f"{count(made.rows, 'row')} · {size(made.bytes)} · kept for an hour")

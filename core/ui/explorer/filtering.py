@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Any
 
 import streamlit as st
 
 from core.database import Database
+from core.errors import TradekeepError
 from core.explore import Filter, facets
 from core.explore.address import LISTED, MOST_FILTERS, VALUELESS, View
 from core.explore.cells import one_line, shortened
 from core.explore.frequent import frequent
 from core.explore.relation import Column, Relation
-from core.explore.typed import INTERVALS, TIMED, is_boolean, is_number, ops_of, ready, value_of, word
+from core.explore.typed import (
+    INTERVALS,
+    TIMED,
+    filter_of_text,
+    is_boolean,
+    is_number,
+    ops_of,
+    ready,
+    value_of,
+    value_text,
+    word,
+)
 from core.ui import cards
 from core.ui.cache import cached
 from core.ui.explorer.place import changed, current, shape_of, zone
@@ -70,15 +83,18 @@ def _likeliest(of: Relation) -> int:
 def _form(column: Column, op: str, view: View) -> None:
     """The fields that the comparison needs, and the button that adds the filter."""
     with st.form(f"explorer_filter_form_{op}", border=False, enter_to_submit=True):
-        value = _value(column, op, view)
+        value = _value(column, op)
         if st.form_submit_button("Add filter", type="primary", disabled=len(view.filters) >= MOST_FILTERS):
             if value is None:
                 st.caption(":red[:material/error:] A value is needed.")
-            else:
-                add(Filter(column.name, op, value if op not in VALUELESS else None))
+                return
+            try:
+                add(_asked(column, op, value, zone(view)))
+            except TradekeepError as error:
+                st.caption(f":red[:material/error:] {cards.text(error.message)}")
 
 
-def _value(column: Column, op: str, view: View) -> Any:
+def _value(column: Column, op: str) -> Any:
     """What was typed; None where something is missing."""
     if op in VALUELESS:
         return ()
@@ -90,12 +106,22 @@ def _value(column: Column, op: str, view: View) -> Any:
     hint = "2026-01-31 14:00" if ops_of(column) is TIMED else "100" if is_number(column) else ""
     if op == "between":
         ends = [st.text_input(label, key=f"{key}_{label}", placeholder=hint) for label in ("From", "To")]
-        return tuple(value_of(end or "", column, zone(view)) for end in ends) if all(ends) else None
+        return tuple(end or "" for end in ends) if all(ends) else None
     if op == "in":
         values = st.multiselect("Values", [], key=key, accept_new_options=True, placeholder="Type a value, then Enter")
-        return tuple(value_of(value, column, zone(view)) for value in values) or None
-    text = st.text_input("Value", key=key, placeholder=hint)
-    return value_of(text, column, zone(view)) if text else None
+        return tuple(values) or None
+    return st.text_input("Value", key=key, placeholder=hint) or None
+
+
+def _asked(column: Column, op: str, typed: Any, zone: tzinfo) -> Filter:
+    """The filter that was typed. Raises data.filter."""
+    if op in VALUELESS:
+        return Filter(column.name, op)
+    if op == "last":
+        return Filter(column.name, op, typed)
+    if isinstance(typed, tuple):
+        return Filter(column.name, op, tuple(value_of(one, column, zone) for one in typed))
+    return filter_of_text(column, op, typed, zone)
 
 
 def add(one: Filter) -> None:
@@ -121,20 +147,21 @@ def _facets(db: Database, of: Relation, column: Column, op: str, view: View) -> 
         st.caption("The most frequent values could not be counted within a second: the table is large.")
     elif found[0][1] > 1:  # else it is as good as a key
         st.caption(said)
-        _values(found, column, op, about)
+        _values(found, column, op, about, view)
 
 
-def _values(found: Sequence[tuple[Any, int]], column: Column, op: str, about: str) -> None:
+def _values(found: Sequence[tuple[Any, int]], column: Column, op: str, about: str, view: View) -> None:
     with st.container(horizontal=True, gap="xsmall", key="explorer_facets"):
         for number, (value, rows) in enumerate(found):
-            label = "NULL" if value is None else cards.text(shortened(one_line(str(value)), 40)) or "empty text"
+            text = "NULL" if value is None else shortened(value_text(value, column, zone(view)), 40) or "empty text"
             rows_text = cards.text(f"{about}{rows:,}")
-            if st.button(f"{label} :gray[{rows_text}]", key=f"explorer_facet_{number}", wrap=False):
-                add(_chosen(column, op, value))
+            if st.button(f"{cards.text(text)} :gray[{rows_text}]", key=f"explorer_facet_{number}", wrap=False):
+                add(filter_of(column, op, value))
 
 
-def _chosen(column: Column, op: str, value: Any) -> Filter:
+def filter_of(column: Column, op: str, value: Any) -> Filter:
+    """The filter for a facet's value."""
     if value is None:
         return Filter(column.name, "is not null" if op == "!=" else "is null")
-    plain = value if isinstance(value, str | int | float) and not isinstance(value, bool) else str(value)
+    plain = value if isinstance(value, str | int | float | bytes) else str(value)
     return Filter(column.name, op, (plain,) if op in LISTED else plain)

@@ -132,8 +132,13 @@ def _row(now: Found, row: int) -> None:
 
 def _column(now: Found, name: str) -> None:
     number = frame.number_of(name)
-    if number < len(now.columns):
-        changed(lambda view: view.first(sort=(_turned(now, now.columns[number].needs[0]),)))
+    if number >= len(now.columns):
+        return
+    column = now.columns[number]
+    if column.computed:
+        st.toast(f"{column.label} is worked out row by row. Sort by a column that it is made of: {column.help}.")
+    else:
+        changed(lambda view: view.first(sort=(_turned(now, column.needs[0]),)))
 
 
 def _turned(now: Found, column: str) -> Sort:

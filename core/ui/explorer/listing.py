@@ -26,10 +26,14 @@ def compact(number: int | None) -> str:
     """An estimate in few characters: `~10.2 M`; "" where nobody knows."""
     if number is None:
         return ""
-    for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**4)):
-        if number >= factor:
-            return f"~{number / (factor if unit != 'k' else 1000):,.1f} {unit}"
-    return f"~{number:,}"
+    if number < 10_000:
+        return f"~{number:,}"
+    value = float(number)
+    for unit in ("k", "M"):
+        value /= 1000
+        if round(value, 1) < 1000:
+            return f"~{value:.1f} {unit}"
+    return f"~{value / 1000:,.1f} G"
 
 
 def weight(info: TableInfo) -> str:
@@ -66,7 +70,7 @@ def show(found: Sequence[TableInfo]) -> None:
         column_config={
             "Table": st.column_config.TextColumn(width="medium"),
             "Rows": st.column_config.TextColumn(help="The server's estimate.", alignment="right", width="small"),
-            "Size": st.column_config.TextColumn(help="With indexes.", alignment="right", width="small"),
+            "Size": st.column_config.TextColumn(help="Estimated, with indexes.", alignment="right", width="small"),
             "Area": st.column_config.TextColumn(width="small"),
             "What is in it": st.column_config.TextColumn(width="large"),
         },

@@ -29,11 +29,10 @@ def show(db: Database, now: Found, estimate: int | None) -> None:
     estimate: of the whole table, where the page has none of its own.
     """
     view, page = now.view, now.page
-    start = start_of(view, page)
     with st.container(horizontal=True, vertical_alignment="center", key="explorer_pager"):
-        total = known_total(db, view, page, start)
-        whole = not (view.filters or view.search)
-        about = page.estimate if page.estimate is not None or not whole else estimate
+        total = known_total(db, view, page)
+        start = start_of(view, page, total)
+        about = _about(view, page, start, estimate)
         # The style sheet scrolls the grid to its top when this name changes; another key of its own would cost time.
         with st.container(key=f"explorer_turn_{st.session_state.get(TURNS, 0) % 2}", width="content"):
             st.markdown(range_text(page, start, total, about), width="content")
@@ -54,15 +53,24 @@ def _ways(now: Found, start: int | None) -> None:
     turn("explorer", "Next", there=page.has_next, changed=changed, to=lambda _: on)
 
 
-def start_of(view: View, page: Page) -> int | None:
-    """The number of the page's first row; None where the address does not tell."""
-    return 1 if not page.has_previous else view.start
+def start_of(view: View, page: Page, total: int | None) -> int | None:
+    """The number of the page's first row: what the address says of a page in the middle; None where it says nothing."""
+    if not page.has_previous:
+        return 1
+    return view.start if page.has_next or total is None else total - len(page.rows) + 1
 
 
-def known_total(db: Database, view: View, page: Page, start: int | None) -> int | None:
-    """How many rows match, where it is certain: counted, or because the end is on this page."""
+def _about(view: View, page: Page, start: int | None, estimate: int | None) -> int | None:
+    """About how many rows match: at the end what the address said of the beginning, which may be an old link."""
     if not page.has_next and start is not None:
         return start + len(page.rows) - 1
+    return estimate if page.estimate is None and not (view.filters or view.search) else page.estimate
+
+
+def known_total(db: Database, view: View, page: Page) -> int | None:
+    """How many rows match, where it is certain: counted, or because all of them are on this page."""
+    if not page.has_next and not page.has_previous:
+        return len(page.rows)
     asked = _asked(db, view)
     if st.session_state.pop(WANTED, None) == asked:
         with shown(), st.spinner("Counting"):

@@ -13,6 +13,7 @@ from core.errors import TradekeepError
 from core.explore.address import View, view_of
 from core.explore.related import described
 from core.ui.cache import cached
+from core.ui.page import shown
 from core.ui.viewer import local_zone
 
 PAGE = "pages/explorer.py"
@@ -24,13 +25,16 @@ shape_of = cached(ttl=30)(described)
 
 
 def arrive() -> View:
-    """The view that the address means, at the beginning of a run. Raises data.filter.
+    """The view that the address means, at the beginning of a run; ends the run where it means none, with a way out.
 
     A link from this page to this page changes what Streamlit knows of the address, not what the browser shows of it.
     """
     if st.query_params:
         st.query_params.from_dict({name: st.query_params.get_all(name) for name in st.query_params})
-    return current()
+    with shown():
+        return current()
+    st.button("Begin at the table's first page", key="explorer_anew", on_click=changed, args=(lambda view: view,))
+    st.stop()
 
 
 def current() -> View:

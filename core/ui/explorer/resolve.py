@@ -51,8 +51,8 @@ def _refusal() -> str:
             return ""
         role = state.databases().writer.config.user
         return (
-            f"The role {role} may not change alerts. Ask whoever set up the database to connect Tradekeep with the "
-            "role that the bots use, in DATABASE_URL."
+            f"The role {role} may not change alerts and note it in the audit log. Ask whoever set up the database to "
+            "connect Tradekeep with the role that the bots use, in DATABASE_URL."
         )
     return "The database could not be asked."
 
@@ -63,7 +63,10 @@ def _ask(ids: list[int]) -> None:
         "What was done?", key="explorer_note", max_chars=alerts.LONGEST_NOTE, placeholder="Restarted the feed at 14:05"
     )
     st.caption(f"Written to {count(len(ids), 'alert')} and to the audit log, with your name and the time.")
-    if not st.button("Resolve", key="explorer_resolve_now", type="primary", disabled=not (note or "").strip()):
+    if not st.button("Resolve", key="explorer_resolve_now", type="primary"):
+        return
+    if not (note or "").strip():  # the button is not disabled meanwhile: the browser sends a text with the click after
+        st.caption(":red[:material/error:] A note is needed: it is what the next person reads.")
         return
     with shown():
         done = alerts.resolve(state.databases().writer, ids, note or "", by=alerts.local_operator())
