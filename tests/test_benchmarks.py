@@ -19,9 +19,8 @@ from tests.drills.measured import every_benchmark
 def test_benchmarks_print_their_objects() -> None:
     if programs.available() and not os.environ.get("REQUIRE_POSTGRES"):
         pytest.skip(str(programs.available()))
-    # Those start apps and browsers for minutes of work: `python -m tests.drills every_benchmark` runs them too.
-    names = [name for name in benchmarks() if name not in ("pages", "screen", "setup", "start")]
-    assert len(names) > 7
+    names = ["explore", "exports", "migrate"]  # `python -m tests.drills every_benchmark` runs them all
+    assert set(names) < set(benchmarks())
     done = every_benchmark(1, names)
     assert done["problems"] == []
     assert done["figures"] > len(names)

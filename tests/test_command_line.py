@@ -208,8 +208,11 @@ def test_migrate_up_status_sql_down(project: Path, pg_database: DatabaseConfig) 
     owner.dispose()
     refused = answer(run("migrate", "--json"))["error"]
     assert refused["error_code"] == KINDS["schema.unmanaged"].code
-    newest = answer(run("migrate", "--stamp", "--json"))["migrate"]
-    assert newest["current_version"] == newest["expected_version"]
+    stamped = answer(run("migrate", "--stamp", "--json"))["migrate"]
+    assert "trading_rollups" not in stamped["missing"]  # the oldest revision with these tables: what follows runs again
+    newest = answer(run("migrate", "--json"))["migrate"]
+    assert newest["success"]
+    assert answer(run("migrate", "--status", "--json"))["migrate"]["current_version"] == stamped["expected_version"]
     assert run("migrate", "--down", "--to", "base").returncode == 1
     down = answer(run("migrate", "--down", "--to", "base", "--yes", "--json"))
     assert down["migrate"]["current_version"] is None

@@ -26,6 +26,7 @@ from core.database.connection import (
     preflight,
     tell,
 )
+from core.database.sqlite import Connection as SqliteConnection
 from core.database.sqlite import bounded, sqlite_engine, writes_nothing
 from core.errors import TradekeepError, classify
 from core.resilience import LOGIN_TYPES, Breaker
@@ -215,7 +216,10 @@ class Database(Base):
                 connection.commit()
         except DRIVER_ERRORS as exc:
             broken = isinstance(driver, Connection) and driver.closed
-            raise self.translated(exc, begin, broken=broken) from None
+            error = self.translated(exc, begin, broken=broken)
+            if error.kind == "transient.cancelled" and isinstance(driver, SqliteConnection) and driver.clock.late():
+                error = TradekeepError("transient.statement_timeout", details=error.details)
+            raise error from None
 
     def _opened(self, timeout_s: float | None, until: float | None, *, read_only: bool) -> sa.Connection:
         """A connection in an open transaction; a kept one that died meanwhile is replaced, invisibly."""

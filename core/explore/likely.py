@@ -11,8 +11,8 @@ from core.database.naming import table_label
 _NAMES = {
     "sqlite": "SELECT 'main', name FROM sqlite_master WHERE type IN ('table', 'view') LIMIT 5000",
     "postgresql": "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
-    " LIMIT 5000",
+    " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+    " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') LIMIT 5000",
 }
 
 

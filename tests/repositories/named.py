@@ -14,7 +14,7 @@ from core.models import AlertSeverity
 from core.repositories import UnitOfWork, unit_of_work
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-BIG = 200_000
+BIG = 100_000
 Query = Callable[[UnitOfWork], Any]
 
 # Name of the query -> how it is asked, and the tables that it must not read as a whole.
