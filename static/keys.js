@@ -1,7 +1,7 @@
 // The keys of every page: / goes to the search or the filter, ? shows all keys. R and the arrows are Streamlit's own.
 (() => {
-  if (window.tradekeepKeys) return;
-  window.tradekeepKeys = true;
+  if (document.documentElement.dataset.keys) return;
+  document.documentElement.dataset.keys = "on";
 
   const KEYS = [
     ["/", "Search, or filter"],

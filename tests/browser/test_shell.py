@@ -78,6 +78,7 @@ def test_links_lead_to_pages_with_the_scheme_the_fonts_and_the_width(
 def test_keys_lead_to_the_search_and_say_what_they_do(app: App, window: Callable[..., Visitor]) -> None:
     visitor = window(app).open("/explorer?table=trades")
     page, keys = visitor.page, visitor.page.get_by_role("dialog", name="Keys")
+    page.wait_for_selector("html[data-keys]", state="attached")
     page.keyboard.press("/")
     search = page.get_by_label("Search", exact=True)
     expect(search).to_be_focused()
