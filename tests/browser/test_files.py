@@ -20,6 +20,7 @@ def stays_open(person: Visitor, text: str) -> None:
     assert person.page.get_by_text(text).first.is_visible()
 
 
+@pytest.mark.long
 def test_passwords_are_rotated_and_a_restored_one_is_repaired(local_app: App, window: Callable[..., Visitor]) -> None:
     person = window(local_app, width=390, scheme="dark").open("/setup")
     person.click(START)

@@ -13,7 +13,7 @@ from tests.browser.test_setup import START, enter_server, local_app, login, sign
 from tests.servers import Cluster
 
 __all__ = ["local_app"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 def press_together(name: str, *visitors: Visitor) -> None:
