@@ -45,19 +45,6 @@ class Repository(Generic[M]):
         own = statement.with_for_update(skip_locked=skip_locked)
         return rows_of(self.session, own.execution_options(populate_existing=True))
 
-    def _alone(self, what: str, of: str) -> bool:
-        """Whether no other transaction is at it now, nor will be until this one's end; PostgreSQL's advisory lock.
-
-        True on SQLite, which has one writer, and where this role may take no such lock.
-        """
-        if self._sqlite:
-            return True
-        may = sa.func.has_function_privilege("pg_try_advisory_xact_lock(int, int)", "EXECUTE")
-        if not self.session.scalar(sa.select(may)):
-            return True
-        lock = sa.func.pg_try_advisory_xact_lock(sa.func.hashtext(f"tradekeep.{what}"), sa.func.hashtext(of))
-        return bool(self.session.scalar(sa.select(lock)))
-
     def _changed(self, statement: Any) -> int:
         """How many rows an UPDATE or DELETE changed; rows that the session holds are read afresh."""
         self.session.flush()

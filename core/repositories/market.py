@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from core.errors import TradekeepError
 from core.models import AccountState, Candle, SystemEvent
 from core.models.market import EventSeverity, Timeframe
+from core.repositories.alone import alone
 from core.repositories.base import Numbered, Repository, ago, limited, refuse_uneven
 
 TRACES = ("DECISION_TRACE", "NO_SIGNAL")
@@ -98,7 +99,9 @@ class Events(Numbered[SystemEvent]):
 
     def _may_trace(self, symbol: str, at: datetime) -> bool:
         """Whether there is no trace of the coin, and nobody is writing one: looked at again once that is certain."""
-        return not self._traced(symbol, at) and self._alone("trace", symbol) and not self._traced(symbol, at)
+        if self._traced(symbol, at) or not alone(self.session.connection(), "trace", symbol):
+            return False
+        return not self._traced(symbol, at)
 
     def _traced(self, symbol: str, at: datetime) -> bool:
         """Whether there is one around that time: clocks differ, so one that is ahead counts as well."""

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from core.database import Database
 from core.models import AuditLog
+from core.repositories.alone import alone
 from core.repositories.bulk import ROW, Target, as_json
 from core.repositories.bulk.stage import Stage
 from core.repositories.bulk.target import execute
@@ -70,14 +71,11 @@ class Ledger:
             yield
             return
         with db.connect(statement_timeout_s=None) as connection:
-            may = execute(connection, "SELECT has_function_privilege('pg_try_advisory_xact_lock(int, int)', 'EXECUTE')")
-            if may.scalar_one():
-                for setting, value in _PATIENT.items():
-                    execute(connection, "SELECT set_config(%s, %s, true)", (setting, value))
-                lock = "SELECT pg_try_advisory_xact_lock(hashtext('tradekeep.append'), hashtext(%s))"
-                while not execute(connection, lock, (first,)).scalar_one():
-                    waiting()
-                    time.sleep(AGAIN_S)
+            for setting, value in _PATIENT.items():
+                execute(connection, "SELECT set_config(%s, %s, true)", (setting, value))
+            while not alone(connection, "append", first):
+                waiting()
+                time.sleep(AGAIN_S)
             try:
                 yield
             finally:
