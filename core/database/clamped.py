@@ -20,15 +20,27 @@ from psycopg.types import datetime as own
 EARLIEST, LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 
 
-def _loader(kind: type[Any], bring: Callable[[datetime], datetime | date]) -> type[Any]:
-    class Clamped(kind):
+def forgiving(kind: type[Any], instead: Callable[[bytes], Any]) -> type[Any]:
+    """A loader of psycopg that gives instead(text) for what Python cannot hold."""
+
+    class Forgiving(kind):
         def load(self, data: Buffer) -> Any:
             try:
-                found = super().load(data)
-            except psycopg.DataError:
-                text = bytes(data)
-                return bring(EARLIEST if text.startswith(b"-") or text.endswith(b"BC") else LATEST)
-            return min(max(found, bring(EARLIEST)), bring(LATEST))
+                return super().load(data)
+            except (psycopg.DataError, ValueError, OverflowError):
+                return instead(bytes(data))
+
+    return Forgiving
+
+
+def _loader(kind: type[Any], bring: Callable[[datetime], datetime | date]) -> type[Any]:
+    first: Any = bring(EARLIEST)
+    last: Any = bring(LATEST)
+    forgives = forgiving(kind, lambda text: first if text.startswith(b"-") or text.endswith(b"BC") else last)
+
+    class Clamped(forgives):  # type: ignore[valid-type, misc]
+        def load(self, data: Buffer) -> Any:
+            return min(max(super().load(data), first), last)
 
     return Clamped
 

@@ -13,6 +13,8 @@ from psycopg.types import datetime as times
 from psycopg.types import net
 from psycopg.types.string import TextLoader
 
+from core.database.clamped import forgiving
+
 NO_TEXT = "Some texts here are no UTF-8; their bytes are shown as \\xff."
 # They hold times; a range with the one bound as Python has it and the other as text would be neither.
 _RANGES = ("daterange", "tsrange", "tstzrange", "datemultirange", "tsmultirange", "tstzmultirange")
@@ -77,27 +79,14 @@ def _text(data: bytes) -> str:
         return NoText(data.decode(errors="backslashreplace"))
 
 
-def _lenient(loader: Any) -> Any:
-    """The loader, with the server's text for what it cannot load."""
-
-    class Lenient(loader):
-        def load(self, data: Any) -> Any:
-            try:
-                return super().load(data)
-            except (psycopg.DataError, ValueError, OverflowError):
-                return bytes(data).decode()
-
-    return Lenient
-
-
 _LENIENT: dict[str, Any] = {
-    "date": _lenient(times.DateLoader),
-    "time": _lenient(times.TimeLoader),
-    "timetz": _lenient(times.TimetzLoader),
-    "timestamp": _lenient(times.TimestampLoader),
-    "timestamptz": _lenient(times.TimestamptzLoader),
-    "interval": _lenient(times.IntervalLoader),
-    "inet": _lenient(net.InetLoader),
-    "cidr": _lenient(net.CidrLoader),
+    "date": forgiving(times.DateLoader, bytes.decode),
+    "time": forgiving(times.TimeLoader, bytes.decode),
+    "timetz": forgiving(times.TimetzLoader, bytes.decode),
+    "timestamp": forgiving(times.TimestampLoader, bytes.decode),
+    "timestamptz": forgiving(times.TimestamptzLoader, bytes.decode),
+    "interval": forgiving(times.IntervalLoader, bytes.decode),
+    "inet": forgiving(net.InetLoader, bytes.decode),
+    "cidr": forgiving(net.CidrLoader, bytes.decode),
     **dict.fromkeys(_RANGES, TextLoader),
 }
