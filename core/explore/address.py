@@ -45,6 +45,10 @@ class View:
         """The view with these changes, at its first page."""
         return replace(self, **{"after": "", "before": "", "start": None, "row": ()} | changes)
 
+    def matching(self) -> View:
+        """What decides which rows match, and nothing else of the view."""
+        return View(self.table, self.filters, self.search)
+
     def params(self) -> dict[str, str | list[str]]:
         """The parameters of the address, without what goes without saying."""
         listed: dict[str, str | list[str]] = {

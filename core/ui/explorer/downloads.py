@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -10,7 +11,7 @@ import streamlit as st
 
 from core import state
 from core.database import Database
-from core.explore.address import ALL, LIMITS, View
+from core.explore.address import ALL, View
 from core.explore.typed import ready
 from core.format import count, size
 from core.services import exports
@@ -83,7 +84,7 @@ def _begin(db: Database, view: View, chosen: Any, name: str) -> None:
 
 def _rows_of(view: View) -> str:
     """What decides which rows and columns a file has."""
-    return view.first(limit=LIMITS[0], utc=False).query()
+    return replace(view.matching(), sort=view.sort, columns=view.columns).query()
 
 
 def _offered(made: Offer, *, fresh: bool) -> None:

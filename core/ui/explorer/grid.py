@@ -10,7 +10,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.database import Database
 from core.explore import Sort, TableInfo
-from core.explore.address import View
 from core.explore.cells import one_line
 from core.explore.typed import TIMED, ops_of
 from core.format import duration
@@ -70,7 +69,7 @@ def _key(now: Found) -> str:
         if (st.session_state.get(CHOSEN) or ("", [], []))[1]:
             begin_anew()
     st.session_state[PLACE] = place
-    rows = View(view.table, view.filters, view.search).query()
+    rows = view.matching().query()
     digest = hashlib.blake2b(rows.encode(), digest_size=8).hexdigest()
     return f"explorer_grid_{digest}_{st.session_state.get(AGAIN, 0)}"
 

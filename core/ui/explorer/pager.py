@@ -93,7 +93,7 @@ def range_text(page: Page, start: int | None, total: int | None, estimate: int |
 
 
 def _asked(db: Database, view: View) -> tuple[str, str]:
-    return db.config.fingerprint(), view.first(sort=(), columns=(), limit=LIMITS[0], utc=False).query()
+    return db.config.fingerprint(), view.matching().query()
 
 
 def _count(db: Database, view: View) -> None:
