@@ -349,8 +349,10 @@ def _reached(now: Databases, known: Status, configured: Settings) -> float:
 def _away(error: TradekeepError, known: Status, configured: Settings) -> Status:
     """The status after a failed look: still connecting during the first tries, then down."""
     attempt = known.attempt + 1
-    if configured.database is not None and error.error_type in SERVER_TYPES:
-        error = _state.wake_error or bundled.concerning(error, configured.database, configured.home)
+    if _state.wake_error and error.error_type in SERVER_TYPES:
+        error = _state.wake_error
+    elif configured.database is not None:
+        error = bundled.concerning(error, configured.database, configured.home)
     first = known.reachable_at is None and error.retryable and attempt < configured.retry_attempts
     mode = "connecting" if first else "down"
     return replace(known, mode=mode, error=copy.copy(error), attempt=attempt, latency_ms=None)

@@ -89,6 +89,14 @@ def test_setup_on_the_bundled_server_and_again(project: Path) -> None:
     password = envfile.values(project / ".env.local")["DATABASE_URL"].split(":")[2].split("@")[0]  # type: ignore[union-attr]
     assert password not in first.stdout + first.stderr
 
+    (project / ".env.local").write_bytes(before.replace(password.encode(), b"another"))
+    refused = run("check", "--json")
+    assert answer(refused)["error"]["error_code"] == KINDS["auth.bundled_password"].code
+    assert "sudo" not in refused.stdout
+    assert run("setup", "--embedded", "--yes", "--json").returncode == 0  # what it told
+    assert (project / ".env.local").read_bytes() == before
+    assert run("check", "--json").returncode == 0
+
     assert run("server", "stop").returncode == 0
     stopped, elsewhere = "service.bundled_stopped", "service.refused"
     other = "postgresql://u:p@127.0.0.1:1/d"  # nobody listens there either, and it is not the bundled server

@@ -35,8 +35,13 @@ def behind(config: DatabaseConfig, home: Path) -> embedded.Status | None:
 
 
 def concerning(error: TradekeepError, config: DatabaseConfig, home: Path) -> TradekeepError:
-    """The error, or service.bundled_stopped where it says that the home's bundled server cannot be reached."""
-    if error.error_type not in ("service", "network") or error.kind in _TELLING or ".bundled_" in error.kind:
+    """The error, or the bundled server's own one where it says that the home's cannot be reached or refuses a login.
+
+    Those are service.bundled_stopped and auth.bundled_password.
+    """
+    refused = error.kind == "auth.password"
+    away = error.error_type in ("service", "network") and error.kind not in _TELLING
+    if not (refused or away) or ".bundled_" in error.kind:
         return error
     theirs = {name: error.facts.get(name) for name in ("host", "port")}
     if any(fact is not None and str(fact) != str(getattr(config, name)) for name, fact in theirs.items()):
@@ -44,7 +49,11 @@ def concerning(error: TradekeepError, config: DatabaseConfig, home: Path) -> Tra
     found = behind(config, home)
     if found is None:
         return error
-    facts: dict[str, Any] = {"host": config.host, "port": config.port, "log": str(found.log_dir)}
+    facts: dict[str, Any]
+    if refused:
+        facts = {"host": config.host, "port": config.port, "user": error.facts.get("user") or config.user}
+        return TradekeepError("auth.bundled_password", details=error.details, **facts)
+    facts = {"host": config.host, "port": config.port, "log": str(found.log_dir)}
     details = "\n".join(text for text in (error.message, error.details, found.reason) if text)
     return TradekeepError("service.bundled_stopped", details=details, **facts)
 

@@ -180,12 +180,16 @@ def _show_result(made: InitializationResult) -> None:
     st.warning(f"{told} Not everything could be made again, and the rest is kept:{left}", icon=":material/warning:")
 
 
+@st.fragment
 def history(db: Database, found: SchemaVersion, revisions: list[Revision]) -> None:
-    """The revisions, newest last, each with its SQL."""
+    """The revisions, newest last; the SQL of one is sent when it is opened: to colour it is work."""
     pending = {revision.id for revision in found.pending}
     for revision in revisions:
         current = revision.id == found.current_version
         word = "pending" if revision.id in pending else "current" if current else "done"
         icon = ":blue[:material/pending:]" if word == "pending" else ":green[:material/check_circle:]"
-        with st.expander(f"{icon} {revision.id} · {cards.text(revision.title)} · {word}"):
-            st.code(sql_of(db, revision.id), language="sql")
+        title = f"{icon} {revision.id} · {cards.text(revision.title)} · {word}"
+        opened = st.expander(title, key=f"schema_revision_{revision.id}", on_change="rerun")
+        if opened.open:
+            with opened, shown():
+                st.code(sql_of(db, revision.id), language="sql")

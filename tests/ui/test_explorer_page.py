@@ -118,17 +118,30 @@ def test_outage_keeps_the_last_page_with_its_age(
     database = Database(config)
     migrate.upgrade(database)
     database.dispose()
-    own_cluster.sql("INSERT INTO alerts (alert_type, severity, message) VALUES ('gap', 'INFO', 'Still here')")
+    own_cluster.sql(
+        "INSERT INTO alerts (alert_type, severity, message, timestamp) "
+        "SELECT 'gap', 'INFO', CASE n WHEN 1 THEN 'Still here' ELSE 'x' END, now() - n * interval '1 s' "
+        "FROM generate_series(1, 150) n"
+    )
     configured(config)
     when(lambda status: status.mode == "connected")
-    app = explorer("table=alerts")
+    app = explorer("table=alerts&limit=100")
     assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
     own_cluster.stop("immediate")
     when(lambda status: status.mode in ("connecting", "down"))
     app.run()
     assert not app.exception
     assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
-    assert "Last good data" in said(app)
+    assert "Fresh data comes by itself" in said(app)
+    app.button(key="explorer_next").click().run()
+    assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
+    assert "the page you came from" in said(app)
+    assert "Rows **1–100**" in said(app)
+    own_cluster.start()
+    when(lambda status: status.mode == "connected")
+    app.run()
+    assert "Rows **101–150**" in said(app)
+    assert "Last good data" not in said(app)
 
 
 def test_odd_tables_of_a_sqlite_file_are_listed_and_opened(

@@ -100,5 +100,8 @@ def test_schema_page_shows_the_demo_and_offers_no_change(visit: Open, when) -> N
 def test_revisions_show_their_sql(visit: Open, configured: Configured, migrated, when) -> None:  # type: ignore[no-untyped-def]
     configured(migrated)
     when(lambda status: status.ready)
-    assert migrate.revisions()
-    assert "CREATE TABLE" in words(visit("schema"))
+    app = visit("schema")
+    assert [one.label.split()[1] for one in app.expander] == [one.id for one in migrate.revisions()]
+    assert "CREATE TABLE" not in words(app)  # of closed ones nothing is sent
+    app.session_state["schema_revision_0001"] = True
+    assert "CREATE TABLE" in words(app.run())

@@ -15,21 +15,21 @@ from core.explore.address import View
 from core.explore.made import Shown, are_alerts, needed, shown_of
 from core.explore.relation import Relation
 from core.explore.typed import ready, usual_order
-from core.resilience import SERVER_TYPES
+from core.ui.cache import AWAY
 from core.ui.explorer.place import shape_of
 
 MOST_COLUMNS = 40
 CUT_AT = 400
 MOST_CELLS = 60_000  # a page of a very wide table has fewer rows
 LAST = "explorer_last"  # of this window: one page, so that memory stays small however long somebody pages
-AWAY = SERVER_TYPES | {"transient", "resource"}
 
 
 @dataclass(frozen=True)
 class Found:
     """A page of a view. sort: the order it is in, the table's usual one included.
 
-    limit: how many rows it has at most. age_s: how old it is, where the database is away.
+    limit: how many rows it has at most. age_s: how old it is, where the database is away; the view is then the one
+    of that page, which may be another page than the one asked for.
     """
 
     view: View
@@ -57,12 +57,15 @@ class Found:
 
 
 def found(db: Database, view: View) -> Found:
-    """The view's page. Raises what page_of_rows does, unless the database is away and the page was here before."""
+    """The view's page; the last good one of the same rows while the database is away.
+
+    Raises what page_of_rows does, unless there was a good one.
+    """
     of = shape_of(db, view.table)
     columns = shown_of(of, view.columns, MOST_COLUMNS)
     sort = view.sort or usual_order(of)
     limit = min(view.limit, max(20, MOST_CELLS // max(1, len(columns))))
-    key = (db.config.fingerprint(), replace(view, row=(), utc=False, start=None).query())
+    key = (db.config.fingerprint(), view.first(utc=False).query())
     try:
         page = page_of_rows(
             db,
@@ -80,6 +83,7 @@ def found(db: Database, view: View) -> Found:
         kept = st.session_state.get(LAST)
         if kept is None or kept[0] != key or error.error_type not in AWAY:
             raise
-        return Found(view, of, columns, kept[1], sort, limit, time.monotonic() - kept[2])
-    st.session_state[LAST] = (key, page, time.monotonic())
+        _, before, page, at = kept
+        return Found(replace(before, row=view.row, utc=view.utc), of, columns, page, sort, limit, time.monotonic() - at)
+    st.session_state[LAST] = (key, view, page, time.monotonic())
     return Found(view, of, columns, page, sort, limit)

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.database import Database
 from core.explore import Sort, TableInfo
+from core.explore.address import View
 from core.explore.cells import one_line
 from core.explore.typed import TIMED, ops_of
 from core.format import duration
@@ -33,6 +34,7 @@ def show(db: Database, info: TableInfo | None, place: DeltaGenerator) -> None:
             now = found(db, view)
         if now.page.rows:
             _rows(db, now, info.rows_estimate if info else None)
+            _remarks(now, view)
         else:
             _empty(now)
         if view.row:
@@ -54,7 +56,6 @@ def _rows(db: Database, now: Found, estimate: int | None) -> None:
     if now.alerts:
         resolve.show(now, [row for row in st.session_state[key]["selection"]["rows"] if row < len(now.page.rows)])
     pager.show(db, now, estimate)
-    _remarks(now)
 
 
 def _key(now: Found) -> str:
@@ -74,9 +75,12 @@ def _key(now: Found) -> str:
     return f"explorer_grid_{digest}_{st.session_state.get(AGAIN, 0)}"
 
 
-def _remarks(now: Found) -> None:
+def _remarks(now: Found, asked: View) -> None:
+    """What there is to say of the page, where `asked` was asked for."""
     if now.age_s is not None:
-        st.caption(f":material/history: Last good data, {duration(now.age_s)} old. Fresh data comes by itself.")
+        another = (asked.after, asked.before) != (now.view.after, now.view.before)
+        coming = "This is the page you came from; the one you asked for" if another else "Fresh data"
+        st.caption(f":material/history: Last good data, {duration(now.age_s)} old. {coming} comes by itself.")
     if now.page.warning:
         st.caption(f":material/info: {cards.text(now.page.warning)}")
     if now.limit < now.view.limit:
