@@ -45,10 +45,10 @@ def explorer_memory(n: int = 1_000_000) -> dict[str, Any]:
 def _looks_around(context: BrowserContext, app: App) -> None:
     person = Visitor.enter(context, app).open("/explorer").open("/explorer?table=trades&limit=1000")
     for _ in range(PAGES):
-        person.click("Next")
+        person.click("Next", exact=False)
     person.open(f'/explorer?table=trades&where=["symbol","=","{SYMBOLS[0]}"]&sort=price+desc')
     for _ in range(PAGES):
-        person.click("Next")
+        person.click("Next", exact=False)
     person.open("/explorer?table=trades&row=[1]").wait_for("Related rows")
 
 
