@@ -14,6 +14,7 @@ from tests.browser.harness import App, Visitor
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.long
 def test_demo_data_comes_and_goes(
     migrated: DatabaseConfig, start_app: Callable[..., App], window: Callable[..., Visitor]
 ) -> None:

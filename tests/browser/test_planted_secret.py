@@ -154,6 +154,7 @@ def test_a_planted_secret_is_found_in_every_disguise() -> None:
     assert not any("elsewhere" in hit for hit in hunt.hits())
 
 
+@pytest.mark.long
 def test_no_password_gets_anywhere_but_into_its_files(
     own_cluster: Cluster, start_app: Callable[..., App], window: Callable[..., Visitor]
 ) -> None:

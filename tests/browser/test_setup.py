@@ -79,6 +79,7 @@ def test_one_click_ends_on_a_verified_database(local_app: App, window: Callable[
         assert config.password.get_secret_value() not in visitor.page.content() + local_app.log()
 
 
+@pytest.mark.long
 def test_the_work_survives_a_closed_tab(local_app: App, window: Callable[..., Visitor]) -> None:
     first = window(local_app).open("/setup")
     first.page.get_by_role("button", name=START).click()

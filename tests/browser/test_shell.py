@@ -148,6 +148,7 @@ def test_routes_are_json_beside_the_pages(app: App) -> None:
     assert app.request("/healthz", "HEAD")[::2] == (200, b"")
 
 
+@pytest.mark.long
 def test_every_widget_works_under_the_policy(gallery: App, window: Callable[..., Visitor], tmp_path: Path) -> None:
     visitor = window(gallery).open("/")
     page = visitor.page
@@ -204,21 +205,19 @@ def test_unexpected_failure_is_a_card_without_trace_or_secret(gallery: App, wind
     visitor.page.goto("about:blank")
 
 
-def test_sigterm_ends_it_with_a_window_open(start_app: Callable[..., App], window: Callable[..., Visitor]) -> None:
+def test_log_is_quiet_while_all_is_well_and_sigterm_ends_it_with_a_window_open(
+    start_app: Callable[..., App], window: Callable[..., Visitor]
+) -> None:
     app = start_app(fresh=True)
     visitor = window(app).open("/")
+    lines = [line.strip() for line in app.log().splitlines() if line.strip()]
+    assert lines == ["You can now view your Streamlit app in your browser.", f"URL: {app.url}"]
     assert app.stop() < 5
     visitor.page.wait_for_timeout(300)
     visitor.problems.clear()
 
 
-def test_log_is_quiet_while_all_is_well(start_app: Callable[..., App], window: Callable[..., Visitor]) -> None:
-    app = start_app(fresh=True)
-    window(app).open("/")
-    lines = [line.strip() for line in app.log().splitlines() if line.strip()]
-    assert lines == ["You can now view your Streamlit app in your browser.", f"URL: {app.url}"]
-
-
+@pytest.mark.long
 def test_uvicorn_serves_it_too(start_app: Callable[..., App], window: Callable[..., Visitor]) -> None:
     app = start_app(uvicorn=True, fresh=True)
     assert links(window(app).open("/setup")) == TITLES
