@@ -121,7 +121,8 @@ def _question(chance: random.Random, shapes: Sequence[tuple[str, list[tuple[str,
         bad = _bad(chance, count)
         hostile.append(Filter(name, op, bad if several else bad[0]))
         for filters, good in zip(plain, _plain(kinds.get(name, "text"), op), strict=True):
-            filters.append(Filter(name, op, [good] * count if several else good))
+            # A NULL among values asks another question, for plain values as for hostile ones.
+            filters.append(Filter(name, op, [None if one is None else good for one in bad] if several else good))
     search = chance.choice([text for text in HOSTILE if text.strip()]) if chance.random() < 0.3 else None
     sort = tuple(Sort(_name(chance, names), chance.random() < 0.5) for _ in range(chance.randrange(3)))
     shown = None if chance.random() < 0.7 else tuple(_name(chance, names) for _ in range(chance.randrange(1, 4)))
