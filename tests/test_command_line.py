@@ -93,6 +93,9 @@ def test_setup_on_the_bundled_server_and_again(project: Path) -> None:
     refused = run("check", "--json")
     assert answer(refused)["error"]["error_code"] == KINDS["auth.bundled_password"].code
     assert "sudo" not in refused.stdout
+    somebody = re.sub(rb"postgresql://[^:]+:", b"postgresql://somebody:", before)
+    (project / ".env.local").write_bytes(somebody)  # whom a setup would not mend
+    assert answer(run("check", "--json"))["error"]["error_code"] == KINDS["auth.password"].code
     assert run("setup", "--embedded", "--yes", "--json").returncode == 0  # what it told
     assert (project / ".env.local").read_bytes() == before
     assert run("check", "--json").returncode == 0

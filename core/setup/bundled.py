@@ -34,12 +34,17 @@ def behind(config: DatabaseConfig, home: Path) -> embedded.Status | None:
     return found if not by_socket or found.socket_dir == Path(config.host) else None
 
 
+def made_by_us(config: DatabaseConfig) -> bool:
+    """Whether its user is named as the setup names roles; for another one a setup again would write another login."""
+    return config.user == config.database
+
+
 def concerning(error: TradekeepError, config: DatabaseConfig, home: Path) -> TradekeepError:
     """The error, or the bundled server's own one where it says that the home's cannot be reached or refuses a login.
 
     Those are service.bundled_stopped and auth.bundled_password.
     """
-    refused = error.kind == "auth.password"
+    refused = error.kind == "auth.password" and made_by_us(config)
     away = error.error_type in ("service", "network") and error.kind not in _TELLING
     if not (refused or away) or ".bundled_" in error.kind:
         return error

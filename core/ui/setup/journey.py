@@ -262,8 +262,7 @@ def away(draft: Draft, status: Status, settings: Settings, config: DatabaseConfi
         return
     server = bundled.behind(config, settings.home)
     stopped = server is not None and server.state == "stopped"
-    # Only roles of our own naming: else the setup would write another user than the one that stands there.
-    mends = server is not None and server.state == "running" and config.user == config.database
+    mends = server is not None and server.state == "running" and bundled.made_by_us(config)
     mends = mends and error is not None and error.error_type in MENDED_TYPES
     with st.container(horizontal=True):
         if stopped and st.button("Start the local PostgreSQL", type="primary", key="setup_restart"):
