@@ -64,7 +64,7 @@ def imports(n: int) -> list[Figure]:
         ]
 
 
-@benchmark(n=5)
+@benchmark(n=9)
 def exports(n: int) -> list[Figure]:
     """A million trades into a file as CSV, Parquet and JSON lines, `core.explore.export_rows`."""
     number = min(MOST, rows())
