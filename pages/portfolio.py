@@ -1,7 +1,6 @@
 """Portfolio: how am I doing, really?"""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -50,9 +49,9 @@ def show_course(found, view, scope, capital, whole):
 
 
 db = ui.page("Portfolio", "How am I doing, really? Closed round trips of the bots, in one currency at a time.")
-today = datetime.now(UTC).date()
+today = asked.today()
 with ui.guard():
-    standing = asked.rollups_of(db)
+    standing, known_s = asked.standing(db)
     choices = asked.bots_of(db) if standing.slow else asked.choices_of(db)
     if not choices.groups:
         ui.empty(
@@ -61,7 +60,7 @@ with ui.guard():
         )
         st.page_link("pages/import.py", label="Import round trips", icon=":material/upload_file:")
         st.stop()
-    view = portfolio.arrive()
+    view = portfolio.arrive(db, choices, sure=not standing.slow)
     scope = address.scope_of(view, choices, today)
     portfolio.bar.show(view, scope, choices, today)
     daily, whole = asked.daily(db, scope, standing)
@@ -69,8 +68,9 @@ with ui.guard():
     if daily is not None:
         bots = choices.bots(scope.trade_type, scope.currency, scope.strategy)
         capital = asked.capital_of(db, scope.ever(), tuple(bots))
-        found = course(daily, scope, today=today, capital=capital.amount)
+        found = course(daily, scope, today=today, capital=capital.first(daily))
         show_course(found, view, scope, capital, whole)
     show_part(db, view, scope, choices, standing, found)
-portfolio.fresh.show(db, standing)
+with ui.shown():
+    portfolio.fresh.show(db, standing, known_s)
 asked.keep_fresh(db, standing, waiting=daily is None)

@@ -85,6 +85,13 @@ def view_of(params: Mapping[str, str]) -> View:
     )
 
 
+def known(view: View, choices: Choices) -> View:
+    """The view without a kind and a currency that no round trip has."""
+    kind = view.kind if view.kind in choices.kinds else None
+    currencies = choices.currencies(kind or choices.usual_kind)
+    return replace(view, kind=kind, currency=view.currency if view.currency in currencies else None)
+
+
 def all_days(view: View) -> View:
     """The view with every day there is."""
     return view.first(range="all", since=None, until=None)

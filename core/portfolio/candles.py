@@ -14,6 +14,7 @@ from core.models.market import LENGTHS
 from core.models.rollups import FIRST_DAY
 from core.portfolio.scope import Scope
 from core.portfolio.sums import finite
+from core.portfolio.totals import DAY, midnight
 from core.repositories.base import each_of
 
 MOST, MOST_TRIPS = 400, 200
@@ -78,6 +79,23 @@ def trip(connection: sa.Connection, id: int) -> Trip | None:
 def symbols(connection: sa.Connection) -> list[str]:
     """The symbols that have candles."""
     return list(connection.scalars(each_of(Candle.symbol)))  # the table holds millions of candles of a few symbols
+
+
+def of_range(connection: sa.Connection, symbol: str, scope: Scope) -> Chart:
+    """The candles of the scope's days, up to now; of a year where it has no begin."""
+    now = datetime.now(UTC)
+    until = min(now, midnight(scope.until + DAY)) if scope.until else now
+    return chart(connection, symbol, scope, midnight(scope.since) if scope.since else until - 365 * DAY, until)
+
+
+def of_trip(connection: sa.Connection, trip: Trip, scope: Scope) -> Chart:
+    """A round trip on candles of its own length, if there are any from its time; else on longer ones."""
+    now, timeframe = datetime.now(UTC), trip.interval
+    while True:
+        found = chart(connection, trip.symbol, scope, *around(trip, now, timeframe), timeframe=timeframe)
+        if found.timeframe in (None, timeframe) or timeframe != trip.interval:
+            return found
+        timeframe = found.timeframe
 
 
 def chart(

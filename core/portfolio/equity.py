@@ -67,7 +67,8 @@ def course(
 ) -> Course:
     """The days of the scope's range from sums by day, (day,) -> Sums, of the whole time.
 
-    capital: what there was before the first round trip of all; what was earned before the range is added to it.
+    capital: what there was before the first round trip of all (Capital.first); what was earned before the range is
+    added to it.
     The range begins with the first round trip of all, if `since` lies before it: days before say nothing. It ends
     today or with the last round trip, if `until` does not lie before that.
     """

@@ -106,6 +106,8 @@ class _Figures:
             why = "no closed round trips"
         elif needs_capital and self.of.capital is None:
             why = "the capital is not known"
+        elif needs_capital and (self.of.capital or 0) <= 0:
+            why = "no capital at the begin"
         elif needs_capital and self.gains is None:
             why = "the capital was used up"
         elif self.number < few:

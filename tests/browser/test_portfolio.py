@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from core.database import Database
-from core.models import Candle
+from core.models import Candle, Position
 from core.portfolio import refresh
 from core.settings import DatabaseConfig
 from tests.browser.explored import EVILS, Listener, configure, listening
@@ -67,6 +67,11 @@ def fill(config: DatabaseConfig, evils: list[str]) -> None:
             {"symbol": symbol, "timeframe": "1h", "open_time": begin - n * hour, "open": 100 + n % 5, "high": 110,
              "low": 95, "close": 100 + n % 7, "volume": 1}
             for symbol in ("BTC/USDT", evils[0]) for n in range(24 * 70)
+        ])  # fmt: skip
+        connection.execute(sa.insert(Position), [
+            {"symbol": symbol, "side": "LONG", "quantity": 1, "market_value": value, "unrealized_pnl": 1,
+             "currency": "USDT", "status": "OPEN", "metadata_": {}}
+            for symbol, value in (("BTC/USDT", 83), ("ADA/USDT", 17))
         ])  # fmt: skip
     refresh.refresh(database)
     database.dispose()
@@ -165,6 +170,34 @@ def test_pages_of_round_trips_and_one_of_them_on_its_candles(traded: Traded, win
     assert params(visitor)["candles"] == ["BTC/USDT"]
     drawn(visitor, 3)
     visitor.assert_clean()
+
+
+def test_axis_and_words_of_a_round_trip_are_in_the_zone_of_the_browser(
+    traded: Traded, chromium: Browser, window: Window
+) -> None:
+    database = Database(traded.config)
+    with database.connect() as connection:
+        row = connection.execute(sa.text("SELECT max(id) AS id FROM trading_trades WHERE symbol = 'BTC/USDT'")).one()
+    database.dispose()
+    with chromium.new_context(timezone_id="Asia/Tokyo", viewport={"width": 1440, "height": 900}) as context:
+        visitor = Visitor.enter(context, traded.app).open(f"/portfolio?part=candles&trip={row.id}")
+        visitor.wait_for("Times in Asia/Tokyo; the range's days are UTC days.")
+        drawn(visitor, 3)
+        labels = visitor.page.get_by_test_id("stVegaLiteChart").last.locator("text").all_text_contents()
+        visitor.assert_clean()
+    assert "12:00" in labels
+    assert not [label for label in labels if label.endswith(("AM", "PM"))]
+
+
+@pytest.mark.parametrize(("width", "named"), [(1440, ["BTC/USDT", "ADA/USDT"]), (390, ["BTC/USDT"])])
+def test_slices_are_named_where_there_is_room(traded: Traded, window: Window, width: int, named: list[str]) -> None:
+    visitor = window(traded.app, width=width).open("/portfolio?part=positions")
+    visitor.wait_for("2 open positions")
+    drawn(visitor, 3)
+    texts = visitor.page.get_by_test_id("stVegaLiteChart").last.locator("text")
+    texts.first.wait_for(state="attached")
+    found = {text.text_content(): text.get_attribute("opacity") for text in texts.all()}
+    assert [name for name, opacity in found.items() if opacity != "0"] == named
 
 
 def test_days_are_chosen_by_the_calendar(traded: Traded, window: Window) -> None:

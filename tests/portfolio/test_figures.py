@@ -148,6 +148,13 @@ def test_capital_that_was_used_up_has_no_ratios() -> None:
     assert found["max_drawdown"].value == -1
 
 
+def test_a_range_that_begins_with_nothing_has_no_ratios() -> None:
+    found = by_name(course(["5", "-3"] * 60, capital=Decimal(-500)))
+    for name in ("return", "sharpe", "sortino", "cagr", "calmar"):
+        assert (found[name].value, found[name].why) == (None, "no capital at the begin")
+    assert found["max_drawdown"].unit == "money"
+
+
 def test_a_great_gain_in_few_days_is_no_yearly_rate() -> None:
     found = by_name(course(["900"], capital=Decimal(100)))
     assert found["return"].value == 9

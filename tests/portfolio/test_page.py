@@ -11,20 +11,19 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from streamlit.testing.v1 import AppTest
 
 from core import state
 from core.database import Database
 from core.models import TradingTrade
-from core.portfolio import refresh, totals
+from core.portfolio import totals
 from core.portfolio.candles import Trip
 from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.tasks import Task
 from core.ui import cache
 from core.ui.portfolio import asked, candles, fresh
+from tests.portfolio.opened import charts, shown, words
 from tests.portfolio.trips import bots, random_trips, trip, write
-from tests.servers import Cluster
 from tests.ui.conftest import Open
 
 NOW = datetime.now(UTC)
@@ -38,49 +37,8 @@ def unbuilt(database: Database) -> None:
         connection.exec_driver_sql("TRUNCATE trading_rollups; INSERT INTO trading_rollup_marks (day) VALUES (NULL)")
 
 
-def words(app: AppTest) -> str:
-    """Everything that stands on the page as text, without the marks of markdown."""
-    texts = [element.value for element in (*app.title, *app.subheader, *app.markdown, *app.caption)]
-    return "\n".join(texts).replace("\\", "")
-
-
-def shown(app: AppTest, **params: str) -> AppTest:
-    """The page again, with this address."""
-    for name in list(app.query_params):
-        del app.query_params[name]
-    for name, value in params.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
 def refreshing() -> Task | None:
     return state.tasks().latest(asked.task_of(state.databases().reader))
-
-
-def charts(app: AppTest) -> int:
-    return len(app.get("vega_lite_chart"))
-
-
-@pytest.fixture
-def filled(migrated: DatabaseConfig) -> DatabaseConfig:
-    """A database with 120 round trips of the last 60 days, and rollups that are up to date."""
-    database = Database(migrated)
-    bots(database)
-    write(database, [
-        trip(NOW - timedelta(days=n % 60, hours=1), "2" if n % 3 else "-3", symbol=f"C{n % 15}") for n in range(120)
-    ])  # fmt: skip
-    refresh.refresh(database)
-    database.dispose()
-    return migrated
-
-
-@pytest.fixture
-def connected(filled: DatabaseConfig, configured: Write, when: When) -> DatabaseConfig:
-    configured(filled)
-    when(lambda status: status.mode == "connected" and status.ready)
-    return filled
 
 
 def test_demo_shows_curves_figures_and_every_part(project: Path, visit: Open) -> None:
@@ -240,26 +198,6 @@ def test_unbuilt_rollups_are_built_by_themselves(connected: DatabaseConfig, visi
     database.dispose()
 
 
-def test_outage_keeps_the_last_good_figures(own_cluster: Cluster, configured: Write, when: When, visit: Open) -> None:
-    config = own_cluster.config("postgres")
-    database = Database(config)
-    migrate.upgrade(database)
-    bots(database)
-    write(database, [trip(NOW - timedelta(days=n, hours=1), "2") for n in range(40)])
-    refresh.refresh(database)
-    database.dispose()
-    configured(config)
-    when(lambda status: status.mode == "connected" and status.ready)
-    assert "+80.00 USDT net in 90 days" in words(visit("portfolio"))
-    own_cluster.stop("immediate")
-    for key, entry in list(cache._entries.items()):  # as if the answers had been given a minute ago
-        cache._entries[key] = cache._Entry(entry.value, entry.at - 60)
-    when(lambda status: status.mode == "down")
-    text = words(visit("portfolio"))
-    assert "+80.00 USDT net in 90 days" in text
-    assert "Last good data, 1 min" in text
-
-
 @pytest.mark.parametrize(
     ("standing", "said"),
     [
@@ -272,6 +210,7 @@ def test_outage_keeps_the_last_good_figures(own_cluster: Cluster, configured: Wr
 )
 def test_freshness_is_said(standing: totals.Rollups, said: str) -> None:
     assert said in fresh.sentence(standing)
+    assert "Up to date" not in fresh.sentence(standing, 90)
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, ""), (1, "1 round trip is in no"), (2, "2 round trips are in no")])

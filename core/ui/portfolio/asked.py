@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import UTC, date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ import streamlit as st
 from core import state
 from core.database import Database
 from core.portfolio import refresh, totals
-from core.portfolio.candles import chart, symbols, trip
+from core.portfolio.candles import of_range, of_trip, symbols, trip
 from core.portfolio.capital import capital
 from core.portfolio.choices import choices, choices_of_bots
 from core.portfolio.holdings import holdings
@@ -43,11 +44,25 @@ choices_of = cache.asked(ttl=20)(choices)
 bots_of = cache.asked(ttl=20)(choices_of_bots)
 daily_of = cache.asked(ttl=10)(_by_day)
 split_of = cache.asked(ttl=10)(_split)
-capital_of = cache.asked(ttl=30)(capital)
+capital_of = cache.asked(ttl=10)(capital)
 holdings_of = cache.asked(ttl=5)(holdings)
-chart_of = cache.asked(ttl=20)(chart)
+range_of = cache.asked(ttl=20)(of_range)
+around_of = cache.asked(ttl=20)(of_trip)
 symbols_of = cache.asked(ttl=60)(symbols)
 trip_of = cache.asked(ttl=20)(trip)
+
+
+def today() -> date:
+    """The UTC day with which ranges end; while the database is away the one on which it last answered."""
+    if state.status().mode not in cache.OUTAGE or "portfolio_today" not in st.session_state:
+        st.session_state["portfolio_today"] = datetime.now(UTC).date()
+    found: date = st.session_state["portfolio_today"]
+    return found
+
+
+def standing(db: Database) -> tuple[Rollups, float | None]:
+    """Where the rollups stand; how many seconds ago that was so, where the database is away. Asked before all else."""
+    return rollups_of(db), cache.oldest_stale()
 
 
 def daily(db: Database, scope: Scope, standing: Rollups) -> tuple[Daily | None, bool]:

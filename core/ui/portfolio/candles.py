@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 import pyarrow as pa
@@ -12,26 +12,22 @@ import streamlit as st
 from core.database import Database
 from core.explore.cells import one_line
 from core.explore.made import readable
-from core.format import age, count, money, utc
+from core.format import age, count, money
 from core.models.market import LENGTHS
 from core.portfolio.address import View
-from core.portfolio.candles import AVERAGES, Chart, Trip, around
+from core.portfolio.candles import AVERAGES, Chart, Trip
 from core.portfolio.choices import Choices
 from core.portfolio.scope import Scope
 from core.portfolio.sums import finite
-from core.portfolio.totals import DAY, midnight
 from core.ui.cards import empty, text
 from core.ui.portfolio import asked, charts
-from core.ui.portfolio.place import changed
+from core.ui.portfolio.place import changed, local, zones
 from core.ui.portfolio.split import toned
-from core.ui.viewer import follow
-
-MINUTE = timedelta(minutes=1)
+from core.ui.viewer import follow, local_zone
 
 
 def show(db: Database, scope: Scope, view: View, choices: Choices) -> None:
     """The chosen round trip with what came before and after, or the whole range of one symbol."""
-    now = datetime.now(UTC).replace(second=0, microsecond=0)
     trip = asked.trip_of(db, view.trip) if view.trip else None
     own = choices.symbols.get((scope.trade_type or "", scope.currency or ""), ())
     known = list(dict.fromkeys([*own, *asked.symbols_of(db)]))
@@ -40,24 +36,11 @@ def show(db: Database, scope: Scope, view: View, choices: Choices) -> None:
         empty("No candles yet. What the bots record of the market stands here, with their entries and exits on it.")
         return
     _choose(coin, known, trip)
-    if trip:
-        found = _around(db, scope, trip, now, trip.interval)
-        if found.timeframe and found.timeframe != trip.interval:
-            found = _around(db, scope, trip, now, found.timeframe)
-    else:
-        until = min(now, midnight(scope.until + DAY)) if scope.until else now
-        since = midnight(scope.since) if scope.since else until - 365 * DAY
-        found = asked.chart_of(db, coin, scope, since, until)
+    found = asked.around_of(db, trip, scope) if trip else asked.range_of(db, coin, scope)
     if not found.bars:
         _no_candles(found, coin)
         return
     _draw(found, trip)
-
-
-def _around(db: Database, scope: Scope, trip: Trip, now: datetime, timeframe: str) -> Chart:
-    """A round trip on candles of that length, if there are any from its time; else on longer ones."""
-    since, until = (moment.replace(second=0, microsecond=0) for moment in around(trip, now, timeframe))
-    return asked.chart_of(db, trip.symbol, scope, since, until + MINUTE, timeframe=timeframe)
 
 
 def _choose(coin: str, known: list[str], trip: Trip | None) -> None:
@@ -85,9 +68,9 @@ def _choose(coin: str, known: list[str], trip: Trip | None) -> None:
 def _told(trip: Trip) -> None:
     """One round trip in words."""
     result = toned(trip.net_pnl, trip.currency) if finite(trip.net_pnl) else _unvalued(trip)
-    left = f"left {text(utc(trip.exit_time))}" if trip.exit_time else "not left yet"
+    left = f"left {text(local(trip.exit_time))}" if trip.exit_time else "not left yet"
     why = f" ({text(one_line(trip.exit_reason))})" if trip.exit_reason else ""
-    st.markdown(f"**{_side(trip)}** entered {text(utc(trip.entry_time))}, {left}{why}: {result}")
+    st.markdown(f"**{_side(trip)}** entered {text(local(trip.entry_time))}, {left}{why}: {result}")
 
 
 def _unvalued(trip: Trip) -> str:
@@ -118,6 +101,7 @@ def _draw(found: Chart, trip: Trip | None) -> None:
         st.caption(f"The newest {len(found.trips)} round trips are drawn; {count(found.more, 'older one')} are not.")
     elif not found.trips:
         st.caption("No round trip was entered or left in this time.")
+    st.caption(text(zones()))
 
 
 def _bars(found: Chart) -> pa.Table:
@@ -127,7 +111,7 @@ def _bars(found: Chart) -> pa.Table:
         "from": charts.moments([bar.at + half * 0.43 for bar in found.bars]),
         "to": charts.moments([bar.at + half * 2.43 for bar in found.bars]),
         "mid": charts.moments([bar.at + half / 0.7 for bar in found.bars]),
-        "when": [utc(bar.at) for bar in found.bars],
+        "when": [local(bar.at) for bar in found.bars],
         "up": pa.array([1 if bar.close >= bar.open else -1 for bar in found.bars]),
     }
     for name in ("open", "high", "low", "close"):
@@ -140,7 +124,7 @@ def _bars(found: Chart) -> pa.Table:
 
 
 def _spec(found: Chart, trip: Trip | None, last: datetime) -> charts.Spec:
-    x, color = charts.time_axis(field="mid"), charts.signed("up")
+    x, color = _axis("mid"), charts.signed("up")
     form = charts.form([bar.high for bar in found.bars])
     price = charts.amount_axis("low", form=form)
     tooltip = charts.tips(when="Begins", open_text="Open", high_text="High", low_text="Low", close_text="Close")
@@ -148,7 +132,7 @@ def _spec(found: Chart, trip: Trip | None, last: datetime) -> charts.Spec:
         {"mark": {"type": "rule"}, "encoding": {"x": x, "y": price, "y2": {"field": "high"}, "color": color,
                                                 "tooltip": tooltip}},
         {"mark": {"type": "rect"},
-         "encoding": {"x": charts.time_axis(field="from"), "x2": {"field": "to"}, "color": color,
+         "encoding": {"x": _axis("from"), "x2": {"field": "to"}, "color": color,
                       "y": charts.amount_axis("open", form=form), "y2": {"field": "close"}, "tooltip": tooltip}},
     ]  # fmt: skip
     for name, width in zip(("violet", "orange"), AVERAGES, strict=True):
@@ -159,6 +143,10 @@ def _spec(found: Chart, trip: Trip | None, last: datetime) -> charts.Spec:
     if rows:
         layers += _markers(rows, form, large=trip is not None or len(rows) <= 30)
     return {"height": 360, "layer": layers}
+
+
+def _axis(field: str) -> charts.Spec:
+    return charts.time_axis(field=field, zone=local_zone())
 
 
 def _row(one: Trip, first: datetime, last: datetime, soonest: datetime, chosen: Trip | None) -> dict[str, object]:
@@ -178,12 +166,12 @@ def _row(one: Trip, first: datetime, last: datetime, soonest: datetime, chosen: 
         "shape": "triangle-up" if one.direction == "LONG" else "triangle-down",
         "out": "square" if net is not None and net < 0 else "circle",
         "strong": 1.0 if chosen is None or chosen.id == one.id else 0.25,
-        "trip": f"{_side(one)} entered {utc(one.entry_time)} at {readable(one.entry_price)}",
+        "trip": f"{_side(one)} entered {local(one.entry_time)} at {readable(one.entry_price)}",
         "result": _unvalued(one) if net is None else money(net, one.currency, sign=True),
         "entry_logic": one_line(one.entry_logic or "not named"),
         "exit_logic": one_line(one.exit_logic or one.exit_reason or "not named"),
         "closed": "open" if one.exit_time is None
-        else f"{utc(one.exit_time)} at {readable(one.exit_price)} ({one_line(one.exit_reason or 'no reason named')})",
+        else f"{local(one.exit_time)} at {readable(one.exit_price)} ({one_line(one.exit_reason or 'no reason named')})",
     }  # fmt: skip
 
 
@@ -196,8 +184,8 @@ def _markers(rows: list[dict[str, object]], form: str, *, large: bool) -> list[c
     tooltip = charts.tips(trip="Round trip", entry_logic="Entry by", closed="Left", exit_logic="Exit by", result="Net")
     times = {"values": rows}
     strong = {"field": "strong", "type": "quantitative", "scale": None, "legend": None}
-    entered = charts.time_axis(field="entered")
-    left, entry = charts.time_axis(field="left"), charts.amount_axis("entry", form=form)
+    entered, left = _axis("entered"), _axis("left")
+    entry = charts.amount_axis("entry", form=form)
     mark = {
         "type": "point",
         "filled": True,

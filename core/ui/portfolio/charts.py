@@ -1,11 +1,13 @@
 """Charts as Vega-Lite has them: plain dictionaries, so that no chart library is loaded.
 
-Times are UTC days; a profit is green above the line and a loss red below it, with its sign in the words.
+Days are UTC days, moments those of the viewer's zone; a profit is green above the line and a loss red below it, with
+its sign in the words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import tzinfo
 from typing import Any
 
 import pyarrow as pa
@@ -37,12 +39,24 @@ def draw(data: pa.Table, spec: Spec, *, key: str, alt: str) -> None:
     st.vega_lite_chart(data, {"autosize": {"type": "fit", "contains": "padding"}, **spec}, key=key, alt=alt)
 
 
-def time_axis(*, labels: bool = True, field: str = "day") -> Spec:
-    """The horizontal axis."""
+def time_axis(*, field: str = "day", zone: tzinfo | None = None) -> Spec:
+    """The horizontal axis; zone: the viewer's, for moments, in hours from 0 to 24; without one for UTC days.
+
+    Of zones a chart knows its browser's and UTC.
+    """
+    local = zone is not None and str(zone) != "UTC"
     axis: Spec = {"title": None, "grid": False, "labelOverlap": True, "tickCount": 6, "labelFlush": True}
-    if not labels:
-        axis |= {"labels": False, "ticks": False, "domain": False}
-    return {"field": field, "type": "temporal", "scale": {"type": "utc"}, "axis": axis}
+    axis["labelExpr"] = _labels("" if local else "utc", "''" if zone is None else "'%H:%M'")
+    return {"field": field, "type": "temporal", "scale": {"type": "time" if local else "utc"}, "axis": axis}
+
+
+def _labels(of: str, hours: str) -> str:
+    """What stands at a tick: the largest part of the time that begins there. of: "utc", or "" for the browser's."""
+    at, written = "datum.value", f"{of or 'time'}Format(datum.value, "
+    return (
+        f"{of}hours({at}) || {of}minutes({at}) ? {written}{hours}) : {of}date({at}) > 1 ? {written}'%b %d')"
+        f" : {of}month({at}) ? {written}'%b') : {written}'%Y')"
+    )
 
 
 def amount_axis(field: str, *, form: str = "~s", zero: bool = False, title: str | None = None) -> Spec:

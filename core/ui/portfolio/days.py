@@ -49,7 +49,7 @@ def show(of: Course, currency: str) -> None:
         spec = charts.bars("net", height=200, form=form, many=len(points), tooltip=tooltip)
         charts.draw(table, spec, key="portfolio_days_chart", alt=each)
     with right.container(border=True, gap="xsmall", height="stretch"):
-        st.markdown(f"**Cumulative P&L** :small[:gray[{text(currency)}, since {of.days[0].day}]]")
+        st.markdown(f"**Cumulative P&L** :small[:gray[{text(currency)}, since {of.days[0].day}, by UTC day]]")
         spec = charts.line("total", height=200, form=charts.form(totals), zero=True, rule=0.0, tooltip=tooltip)
         charts.draw(table, spec, key="portfolio_total_chart", alt="Cumulative P&L")
     left, right = st.columns(2, gap="medium")
@@ -64,7 +64,7 @@ def _weeks(days: Sequence[Day], currency: str) -> None:
     monday = last - timedelta(days=last.weekday() + 7 * (WEEKS - 1))
     chosen = [day for day in days if day.day >= monday]
     left = "" if len(chosen) == len(days) else f", the last {WEEKS} weeks"
-    st.markdown(f"**Calendar** :small[:gray[{text(currency)} a day{left}]]")
+    st.markdown(f"**Calendar** :small[:gray[{text(currency)} a UTC day{left}]]")
     rows = [
         {"x": WEEKDAYS[day.day.weekday()], "y": str(day.day - timedelta(days=day.day.weekday())), "when": str(day.day),
          "sums": day.sums}
@@ -74,7 +74,7 @@ def _weeks(days: Sequence[Day], currency: str) -> None:
 
 
 def _months(days: Sequence[Day], currency: str) -> None:
-    st.markdown(f"**Months** :small[:gray[{text(currency)} a month]]")
+    st.markdown(f"**Months** :small[:gray[{text(currency)} a month, in UTC]]")
     found: dict[date, Sums] = {}
     for day in days:
         month = day.day.replace(day=1)

@@ -64,12 +64,10 @@ def show(of: Course, scope: Scope, capital: Capital) -> None:
             alt=f"Drawdown from {points[0].day} to {points[-1].day}",
         )
         start_text = f"Begins with {money(of.capital, currency)}: " if known else "Without a capital, because "
+        words = capital.words(of.days[0].day)
         step = -(-len(of.days) // (len(points) - 1))
         thin = "" if step == 1 else f" Each point stands for {step} days."
-        note = "and what was earned since. " if known else ". "
-        st.caption(
-            text(f"{start_text}{capital.source}{', ' if known else ''}{note}Open positions are not in it.{thin}")
-        )
+        st.caption(text(f"{start_text}{words}. Open positions are not in it.{thin}"))
 
 
 def _table(points: Sequence[Day], currency: str, known: bool) -> pa.Table:

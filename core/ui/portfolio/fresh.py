@@ -6,15 +6,18 @@ import streamlit as st
 
 from core import state
 from core.database import Database
-from core.format import age, count
+from core.format import age, count, duration
 from core.models.rollups import FIRST_DAY, LAST_DAY
 from core.portfolio.totals import Rollups
 from core.ui import cards, work
 from core.ui.portfolio import asked
 
 
-def sentence(standing: Rollups) -> str:
-    """From what the figures are made, and how old that is."""
+def sentence(standing: Rollups, known_s: float | None = None) -> str:
+    """From what the figures are made, and how old that is.
+
+    known_s: how many seconds ago the database said so, where it is away.
+    """
     when = age(standing.refreshed_at)
     if standing.state == "absent":
         return "Every figure is read from the round trips: the tables of the rollups come with the next schema update."
@@ -25,9 +28,12 @@ def sentence(standing: Rollups) -> str:
         return "Every figure is read from the round trips: their rollups are not built yet."
     if standing.changed:
         days = count(len(standing.changed), "day")
-        verb = "has" if len(standing.changed) == 1 else "have"
-        return f"Up to date: rollups refreshed {when}; {days} that {verb} changed since, read from the round trips."
-    return f"Up to date: rollups refreshed {when}, and no round trip has changed since."
+        verb = "had" if known_s is not None else "has" if len(standing.changed) == 1 else "have"
+        then = f"; {days} that {verb} changed since, read from the round trips."
+    else:
+        then = f", and no round trip {'has' if known_s is None else 'had'} changed since."
+    known = "Up to date" if known_s is None else f"When the database last answered, {duration(known_s)} ago"
+    return f"{known}: rollups refreshed {when}{then}"
 
 
 def missing(number: int) -> str:
@@ -39,11 +45,11 @@ def missing(number: int) -> str:
     return f"{count(number, 'round trip')} {verb} in no figure: the exit time lies outside of the years {years}."
 
 
-def show(db: Database, standing: Rollups) -> None:
+def show(db: Database, standing: Rollups, known_s: float | None) -> None:
     """The sentence, what a refresh is doing, and a button to start one."""
     name, outside = asked.task_of(db), asked.left_out_of(db)
     with st.container(horizontal=True, vertical_alignment="center", key="portfolio_fresh"):
-        told = " ".join(part for part in (sentence(standing), missing(outside)) if part)
+        told = " ".join(part for part in (sentence(standing, known_s), missing(outside)) if part)
         st.caption(f":material/update: {cards.text(told)}", width="stretch")
         able = asked.may_refresh() and standing.state != "absent" and not work.running(name)
         if able:
