@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from core.errors import TradekeepError
 from core.explore.filters import OPS, Filter, text_of
 from core.explore.order import Sort
 
+T = TypeVar("T", Filter, Sort)
 LIMITS = (100, 500, 1000)
 LIMIT = 500
 MOST_FILTERS = 50
@@ -48,6 +50,32 @@ class View:
     def matching(self) -> View:
         """What decides which rows match, and nothing else of the view."""
         return View(self.table, self.filters, self.search)
+
+    def named(self) -> tuple[str, ...]:
+        """The columns that it names, each once."""
+        shown = () if self.columns == (ALL,) else self.columns
+        filtered, sorted_by = (one.column for one in self.filters), (one.column for one in self.sort)
+        return tuple(dict.fromkeys([*filtered, *sorted_by, *shown]))
+
+    def places(self, column: str) -> list[str]:
+        """Where it names a column, in words."""
+        named = {
+            "the filters": [one.column for one in self.filters],
+            "the order": [one.column for one in self.sort],
+            "the columns": self.columns,
+        }
+        return [place for place, columns in named.items() if column in columns]
+
+    def naming(self, column: str, other: str | None) -> View:
+        """The view at its first page with another column in place of this one; None: without it."""
+
+        def moved(parts: Sequence[T]) -> tuple[T, ...]:
+            kept = [part for part in parts if other is not None or part.column != column]
+            return tuple(replace(part, column=other) if other and part.column == column else part for part in kept)
+
+        shown = [other if name == column else name for name in self.columns]
+        columns = tuple(dict.fromkeys(name for name in shown if name is not None))
+        return self.first(filters=moved(self.filters), sort=moved(self.sort), columns=columns)
 
     def params(self) -> dict[str, str | list[str]]:
         """The parameters of the address, without what goes without saying."""
@@ -90,6 +118,12 @@ def view_of(params: Mapping[str, Sequence[str]]) -> View:
         row=tuple(_list(one("row"))) if one("row") else (),
         utc=one("time") == "utc",
     )
+
+
+def likely(name: str, names: Sequence[str]) -> str:
+    """The one of the names that somebody may have meant by this one; "" where none is like it."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    return close[0] if close else ""
 
 
 def _values(asked: Filter) -> list[Any]:

@@ -341,6 +341,10 @@ def test_demo_is_read_only_and_fits_a_phone(app: App, window: Callable[..., Visi
     person.open("/explorer?table=trades").wait_for("Rows 1–500 of ~")
     click_row(person, 2)
     expect(person.page.get_by_role("dialog").get_by_text("fee_currency")).to_be_visible()
+    links = person.page.get_by_role("dialog").get_by_test_id("stPageLink-NavLink")
+    links.get_by_text("with the same symbol").first.wait_for()
+    cut = "all => all.flatMap(a => [...a.children]).filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert links.evaluate_all(cut) == 0
     person.assert_clean()
     person.page.keyboard.press("Escape")
     person.settle().click("Download")

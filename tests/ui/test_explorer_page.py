@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import state
+from core import envfile, state
 from core.database import Database
 from core.explore import page_of_rows
 from core.explore.saved import FILE
 from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.state import Status
+from core.ui import cache
 from tests.servers import Cluster, free_port
 from tests.ui.conftest import ROOT, words
 
@@ -86,8 +87,9 @@ def test_empty_table_and_filter_without_rows_say_so(
 @pytest.mark.parametrize(
     ("query", "title"),
     [
-        ("table=nowhere", "A table is missing"),
-        ('table=trades&where=["nothing","=",1]', "A column is missing"),
+        ("table=nowhere", "There is no table nowhere here that this role may read"),
+        ("table=pg_authi", "There is no table pg_authi here"),
+        ('table=trades&where=["nothing","=",1]', "There is no column nothing in trades"),
         ("table=trades&sort=symbol sideways", "This filter cannot be applied"),
         ("table=trades&after=x", "This place in the table is not known"),
     ],
@@ -102,6 +104,41 @@ def test_link_that_leads_nowhere_is_a_card(
     assert "What to do" in text
 
 
+@pytest.mark.parametrize(
+    ("query", "label", "left"),
+    [
+        ("table=trades&sort=nosuch asc", "Remove nosuch from the order", {"table": "trades"}),
+        ('table=trades&show=["nope","id"]', "Remove nope from the columns", {"table": "trades", "show": '["id"]'}),
+        ("table=trades&sort=symbl asc", "Use symbol", {"table": "trades", "sort": "symbol asc"}),
+        ("table=trads", "Open trades", {"table": "trades"}),
+        ("table=nosuch", "Show all tables", {}),
+    ],
+)
+def test_name_that_is_not_there_has_a_way_out(
+    project: Path, migrated: DatabaseConfig, configured: Configured, when: When, query: str, label: str, left: object
+) -> None:
+    configured(migrated)
+    when(lambda status: status.mode == "connected")
+    app = explorer(query)
+    assert "python -m core migrate" not in said(app)
+    assert ("Did you mean" in said(app)) is label.startswith(("Use", "Open"))
+    next(one for one in app.button if one.label == label).click().run()
+    assert dict(app.query_params) == left
+    assert "What to do" not in said(app)
+
+
+def test_table_and_column_that_the_schema_should_have_lead_to_its_upgrade(
+    project: Path, migrated: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    with Database(migrated) as db, db.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE trades DROP COLUMN strategy")
+        connection.exec_driver_sql("DROP TABLE msg_system_health")
+    configured(migrated)
+    when(lambda status: status.mode == "connected")
+    assert "A column is missing" in said(explorer("table=trades&sort=strategy asc"))
+    assert "A table is missing" in said(explorer("table=msg_system_health"))
+
+
 def test_database_that_was_never_reached_is_a_card(project: Path, configured: Configured, when: When) -> None:
     configured(DatabaseConfig(host="127.0.0.1", port=free_port(), database="trading", user="bot"))
     (project / ".env.tradekeep").write_text("DB_RETRY_ATTEMPTS=1\n")
@@ -109,6 +146,7 @@ def test_database_that_was_never_reached_is_a_card(project: Path, configured: Co
     app = explorer("table=trades")
     assert "What to do" in said(app)
     assert not app.dataframe
+    assert "explorer_to_first" not in {one.key for one in app.button}
 
 
 def test_outage_keeps_the_last_page_with_its_age(
@@ -129,6 +167,8 @@ def test_outage_keeps_the_last_page_with_its_age(
     assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
     own_cluster.stop("immediate")
     when(lambda status: status.mode in ("connecting", "down"))
+    for entry in cache._entries.values():  # a minute later
+        entry.at -= 60
     app.run()
     assert not app.exception
     assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
@@ -137,11 +177,56 @@ def test_outage_keeps_the_last_page_with_its_age(
     assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
     assert "the page you came from" in said(app)
     assert "Rows **1–100**" in said(app)
+    assert said(app).count("Last good data") == 1
+    assert app.button(key="explorer_resolve").disabled
+    assert "explorer_count" not in {one.key for one in app.button}
+
+    app.query_params["where"] = '["severity","=","CRITICAL"]'
+    app.query_params["sort"] = "message asc"
+    app.query_params["show"] = '["message"]'
+    app.run()
+    assert list(app.dataframe[0].value.iloc[0])[3] == "Still here"
+    assert "severity is CRITICAL" in said(app)
+    assert "**These rows are not what you asked for.**" in said(app)
+    assert "the change of filter, order and columns is not applied yet" in said(app)
+    assert "Last good data" not in said(app)
+    assert [app.button(key=f"explorer_{way}").disabled for way in ("first", "previous", "next")] == [True] * 3
+    assert "explorer_to_first" not in {one.key for one in app.button}
+    app.query_params = {"table": "positions"}
+    app.run()
+    assert "What to do" in said(app)
+    assert ("explorer_to_first" in {one.key for one in app.button}, app.dataframe.len) == (False, 0)
+    assert "Last good data" not in said(app)
+
+    app.query_params = {"table": "alerts", "limit": "100", "sort": "timestamp asc"}
     own_cluster.start()
     when(lambda status: status.mode == "connected")
     app.run()
-    assert "Rows **101–150**" in said(app)
-    assert "Last good data" not in said(app)
+    assert "sorted by timestamp ↑" in said(app)
+    assert [*app.dataframe[0].value.iloc[-1]][3] != "Still here"
+    assert not {"not what you asked for", "Last good data"} & set(said(app).split("."))
+
+
+def test_question_that_takes_too_long_is_not_taken_for_an_outage(
+    project: Path, cluster: Cluster, migrated: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    cluster.sql("INSERT INTO alerts (alert_type, severity, message) VALUES ('a', 'INFO', 'b')",
+                database=migrated.database)  # fmt: skip
+    configured(migrated)
+    (project / ".env.tradekeep").write_text("DB_STATEMENT_TIMEOUT_S=1\n")
+    when(lambda status: status.mode == "connected")
+    app = explorer("table=alerts")
+    assert app.dataframe
+    with cluster.connect(migrated.database) as holder:
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE")
+        app.query_params["sort"] = "message asc"
+        app.run()
+        holder.execute("ROLLBACK")
+    assert "What to do" in said(app)
+    assert "not what you asked for" not in said(app)
+    app.button(key="explorer_to_first").click().run()
+    assert app.dataframe
 
 
 def test_odd_tables_of_a_sqlite_file_are_listed_and_opened(
@@ -219,3 +304,38 @@ def test_role_that_may_only_read_sees_why_it_cannot_resolve(
     finally:
         state.stop()
         cluster.sql("DROP OWNED BY reads", "DROP ROLE reads", database=migrated.database)
+
+
+def test_refused_login_of_the_writer_is_a_caption_beside_live_rows(
+    project: Path, cluster: Cluster, migrated: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    one = "INSERT INTO alerts (alert_type, severity, message) VALUES ('a', 'INFO', 'b')"
+    cluster.sql(one, "CREATE ROLE wrong LOGIN PASSWORD 'right'", database=migrated.database)
+    refused = cluster.config(migrated.database, user="wrong", password="wrong")
+    try:
+        configured(refused)
+        envfile.set_values(project / ".env.local", {"DATABASE_VIEWER_URL": migrated.url()})
+        when(lambda status: status.mode == "down")
+        app = explorer("table=alerts")
+        assert app.button(key="explorer_resolve").disabled
+        assert "Alerts cannot be resolved now: Name or password is not right." in said(app)
+        assert "What to do" not in said(app)
+        cluster.sql(one, database=migrated.database)
+        assert len(app.run().dataframe[0].value) == 2  # as they are now, so that there is no age to tell
+    finally:
+        state.stop()
+        cluster.sql("DROP ROLE wrong")
+
+
+def test_format_of_a_download_stays_while_files_are_written(project: Path, when: When) -> None:
+    when(lambda status: status.mode == "demo")
+    app = explorer("table=positions")
+    app.session_state["explorer_download_open"] = True
+    app.run()
+    app.button_group(key="explorer_format").set_value("jsonl").run()
+    app.button(key="explorer_export").click().run()
+    for _ in range(100):
+        if "explorer_export" in {one.key for one in app.run().button}:
+            break
+    assert ".jsonl" in app.get("link_button")[0].proto.label.replace("\\", "")
+    assert app.session_state["explorer_format"] == "jsonl"

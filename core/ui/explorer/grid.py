@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.database import Database
+from core.errors import TradekeepError
 from core.explore import Sort, TableInfo
 from core.explore.address import View
 from core.explore.cells import one_line
 from core.explore.typed import TIMED, ops_of
 from core.format import duration
 from core.ui import cards
-from core.ui.explorer import chips, detail, frame, pager, resolve
-from core.ui.explorer.asked import Found, found
+from core.ui.explorer import chips, detail, frame, nowhere, pager, resolve
+from core.ui.explorer.asked import Found, found, is_away
 from core.ui.explorer.place import AGAIN, CHOSEN, PLACE, ROWS, TURNS, begin_anew, changed, current, zone
 from core.ui.page import shown
+
+BEGIN: dict[str, Any] = {"sort": (), "search": ""}
 
 
 @st.fragment(key=ROWS)
@@ -30,17 +34,39 @@ def show(db: Database, info: TableInfo | None, place: DeltaGenerator) -> None:
     with shown():
         view = current()
         chips.show(db, view, place, one_line(info.comment) if info else "")
-        with st.skeleton(height=frame.HEIGHT_PX):
-            now = found(db, view)
+        try:
+            with st.skeleton(height=frame.HEIGHT_PX):
+                now = found(db, view)
+        except TradekeepError as error:
+            _refused(db, view, error)
+            return
+        if now.unlike:
+            _unlike(now)
         if now.page.rows:
             _rows(db, now, info.rows_estimate if info else None)
-            _remarks(now, view)
         else:
             _empty(now)
+        _remarks(now, view)
         if view.row:
             detail.show(db, now)
+
+
+def _refused(db: Database, view: View, error: TradekeepError) -> None:
+    """Why there are no rows, and the way out where the view has one; filters have their own, their chips."""
+    if nowhere.column(db, view, error):
         return
-    _begin_button()
+    cards.error_card(error)
+    if not is_away(error) and view != view.first(**BEGIN):
+        _begin_button()
+
+
+def _unlike(now: Found) -> None:
+    """That these rows are of before the last click, plainly: somebody may take them for what the chips say."""
+    change = " and ".join(filter(None, [", ".join(now.unlike[:-1]), now.unlike[-1]]))
+    st.markdown(
+        ":orange[:material/history:] **These rows are not what you asked for.** The database is away, so the change of "
+        f"{change} is not applied yet. They are {duration(now.age_s or 0)} old; what you asked for comes by itself."
+    )
 
 
 def _rows(db: Database, now: Found, estimate: int | None) -> None:
@@ -77,13 +103,13 @@ def _key(now: Found) -> str:
 
 def _remarks(now: Found, asked: View) -> None:
     """What there is to say of the page, where `asked` was asked for."""
-    if now.age_s is not None:
+    if now.age_s is not None and not now.unlike:
         another = (asked.after, asked.before) != (now.view.after, now.view.before)
         coming = "This is the page you came from; the one you asked for" if another else "Fresh data"
         st.caption(f":material/history: Last good data, {duration(now.age_s)} old. {coming} comes by itself.")
     if now.page.warning:
         st.caption(f":material/info: {cards.text(now.page.warning)}")
-    if now.limit < now.view.limit:
+    if now.age_s is None and now.limit < now.view.limit:
         st.caption(f"Pages have {now.limit} rows at most here, because so many columns are shown.")
     shown_columns, readable = len(now.columns), len(now.of.readable)
     if not now.view.columns and shown_columns < readable and not any(one.tone for one in now.columns):
@@ -102,10 +128,9 @@ def _empty(now: Found) -> None:
 
 
 def _begin_button() -> None:
-    """Out of a place, an order or a search that does not work; filters have their own way out, their chips."""
-    begin = {"sort": (), "search": ""}
+    """Out of a place, an order or a search that does not work."""
     st.button(
-        "Begin at the first page", key="explorer_to_first", on_click=changed, args=(lambda view: view.first(**begin),)
+        "Begin at the first page", key="explorer_to_first", on_click=changed, args=(lambda view: view.first(**BEGIN),)
     )
 
 

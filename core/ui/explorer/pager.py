@@ -29,14 +29,14 @@ def show(db: Database, now: Found, estimate: int | None) -> None:
     estimate: of the whole table, where the page has none of its own.
     """
     view, page = now.view, now.page
+    total = known_total(db, view, page)
     with st.container(horizontal=True, vertical_alignment="center", key="explorer_pager"):
-        total = known_total(db, view, page)
         start = start_of(view, page, total)
         about = _about(view, page, start, estimate)
         # The style sheet scrolls the grid to its top when this name changes; another key of its own would cost time.
         with st.container(key=f"explorer_turn_{st.session_state.get(TURNS, 0) % 2}", width="content"):
             st.markdown(range_text(page, start, total, about), width="content")
-        if total is None:
+        if total is None and now.age_s is None:
             _count(db, view)
         st.space("stretch")
         with st.container(horizontal=True, width="content", gap="small"):
@@ -45,12 +45,13 @@ def show(db: Database, now: Found, estimate: int | None) -> None:
 
 
 def _ways(now: Found, start: int | None) -> None:
-    page, first = now.page, now.view.first()
+    """First, previous, next; none from rows that are not those asked for."""
+    page, first, here = now.page, now.view.first(), not now.unlike
     back = replace(first, before=page.first or "", start=None if start is None else max(1, start - now.limit))
     on = replace(first, after=page.last or "", start=None if start is None else start + len(page.rows))
-    turn("explorer", "First", there=page.has_previous, changed=changed, to=lambda _: first)
-    turn("explorer", "Previous", there=page.has_previous, changed=changed, to=lambda _: back)
-    turn("explorer", "Next", there=page.has_next, changed=changed, to=lambda _: on)
+    turn("explorer", "First", there=here and page.has_previous, changed=changed, to=lambda _: first)
+    turn("explorer", "Previous", there=here and page.has_previous, changed=changed, to=lambda _: back)
+    turn("explorer", "Next", there=here and page.has_next, changed=changed, to=lambda _: on)
 
 
 def start_of(view: View, page: Page, total: int | None) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core import state
+from core.errors import TradekeepError
 from core.format import count
 from core.services import alerts
 from core.ui import cards
@@ -21,8 +22,8 @@ def show(now: Found, rows: list[int]) -> None:
     """What can be done with the chosen rows; a hint while none is."""
     chosen = [now.values(row) for row in rows]
     ids = [row["id"] for row in chosen if not row["resolved"]]
+    refusal = _refusal(now)
     with st.container(horizontal=True, vertical_alignment="center", key="explorer_alerts"):
-        refusal = _refusal()
         label = f"Resolve {count(len(ids), 'alert')}" if ids else "Resolve"
         if st.button(label, key="explorer_resolve", type="primary", icon=":material/done_all:",
                      disabled=bool(refusal) or not ids):  # fmt: skip
@@ -42,19 +43,22 @@ def _hint(chosen: int, still_open: int) -> str:
     return f"{count(done, 'chosen alert')} {'is' if done == 1 else 'are'} resolved already." if done else ""
 
 
-def _refusal() -> str:
-    """Why nobody can resolve alerts here; "" where they can."""
+def _refusal(now: Found) -> str:
+    """Why nobody can resolve alerts here and now; "" where they can."""
     if not state.settings().configured:
         return "Demo data is read only: alerts can be resolved once a database is set up."
-    with shown():
-        if allowed_of(state.databases().writer):
+    if now.age_s is not None:
+        return "Alerts can be resolved again when the database is back."
+    try:
+        writer = state.databases().writer
+        if allowed_of(writer):
             return ""
-        role = state.databases().writer.config.user
-        return (
-            f"The role {role} may not change alerts and note it in the audit log. Ask whoever set up the database to "
-            "connect Tradekeep with the role that the bots use, in DATABASE_URL."
-        )
-    return "The database could not be asked."
+    except TradekeepError as error:
+        return f"Alerts cannot be resolved now: {error.message.rstrip('.')}."
+    return (
+        f"The role {writer.config.user} may not change alerts and note it in the audit log. Ask whoever set up the "
+        "database to connect Tradekeep with the role that the bots use, in DATABASE_URL."
+    )
 
 
 @st.dialog("Resolve alerts")
