@@ -25,7 +25,7 @@ from tests.explore.test_import_files import SHOWN, line, parquet_of
     [
         ("\n", ",", ""), (" \r\n\n", ";", ""), ("sep=;\n", ";", "sep=;"), ('"sep=|"\r\n', "|", "sep"),
         ("# Exported by a bot\n#\n", ",", "Exported by"), ("\ufeffsep=,\n\n# at noon\n", ",", "noon"),
-        ("#,", ",", ""),
+        ("#,", ",", ""), ("My fills\r\nof 2024\n \n", ";", "My fills of 2024"), ("\nReport\n\n", "\t", "Report"),
     ],
 )  # fmt: skip
 def test_what_stands_before_the_names_is_left_out(migrated_sqlite: Any, before: str, delimiter: str, note: str) -> None:

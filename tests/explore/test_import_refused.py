@@ -55,3 +55,41 @@ def test_no_column_is_called_like_one_of_ours(migrated: DatabaseConfig, upsert: 
     assert outcome(imported(db, "id,__v,__row,__place,__times\n1,7,x,3,4\n", "ours", upsert=upsert)) == (1, 0, 0, 0)
     assert rows(db, "SELECT * FROM ours") == [(1, 7, "x", 3, 4)]
     db.dispose()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_every_fault_of_a_row_is_told(db: Database, dry_run: bool) -> None:
+    text = (
+        "executed_at,pair,side,amount,price,currency\n"
+        "2024-01-01,X,BUY,-1,abc,USDT\n"
+        "never,X,HODL,0,-1,USDT\n"
+        "2024-01-01,X,BUY,-1,-2,USDT\n"
+        "2024-01-01,X,BUY,0.00000000005,-0.00000000001,USDT\n"
+        "2024-01-01,X,BUY,1,1,USDT\n"
+    )
+    done = imported(db, text, dry_run=dry_run)
+    kept = db.backend == "sqlite"  # which rounds nothing
+    assert outcome(done) == ((1, 0, 0, 4) if kept else (2, 0, 0, 3))
+    assert [(one.row, sorted(one.column.split(", "))) for one in done.errors] == [
+        (1, ["amount", "price"]), (2, ["amount", "executed_at", "price", "side"]), (3, ["amount", "price"]),
+        *([(4, ["price"])] if kept else []),
+    ]  # fmt: skip
+    assert done.errors[0].reason.startswith("price: not a number; amount: the table asks for quantity > 0")
+    assert done.faulty
+    assert "price: not a number; amount: the table asks for quantity" in done.faulty.csv(done.errors).decode()
+
+
+def test_only_numbers_that_are_compared_are_told_without_the_server(migrated: DatabaseConfig) -> None:
+    checks = (
+        "a BETWEEN 0 AND 1", "b < c AND c <> -5", "abs(a) < 2", "b < 5 OR c > 9", "NOT b > 7", "d > 0.1", "t <> ''",
+    )  # fmt: skip
+    db = made(
+        migrated, "CREATE TABLE bounded (a numeric(5, 2), b int, c bigint, d real, t text, n int NOT NULL, "
+        f"{', '.join(f'CHECK ({one})' for one in checks)})",
+    )  # fmt: skip
+    # The last ones have no place among numbers, or too many digits to be compared.
+    rows = ["2,9,-5,0,,x", "1.004,,9,0,,x", "NaN,1,2,0,,x", "Infinity,1,2,0,,x", f"0.{'3' * 2000},1,2,0,,x"]
+    done = imported(db, "\n".join(["a,b,c,d,t,n", *rows, ""]), "bounded")
+    assert [(one.row, one.column) for one in done.errors[:2]] == [(1, "n, a, b, c"), (2, "n")]
+    assert [one.row for one in done.errors] == [1, 2, 3, 4, 5]
+    db.dispose()

@@ -72,6 +72,30 @@ def test_what_was_executed_comes_before_what_was_ordered_or_paid(migrated_sqlite
         assert guessed(["created at", "price"], of)["created at"] == "executed_at"
 
 
+@pytest.mark.parametrize(
+    ("heads", "table", "mapped"),
+    [
+        ("ts,symbol,side,qty,price", "trades", {"ts": "executed_at"}),
+        ("timestamp_ms,symbol,side,qty,price", "trades", {"timestamp_ms": "executed_at"}),
+        ("symbol,side,qty,price,created", "trades", {"created": "executed_at"}),
+        ("created_at,ts,symbol,side,qty,price", "trades", {"ts": "executed_at", "created_at": "created_at"}),
+        ("executed,price,symbol,side,amount", "trades", {"executed": "executed_at", "amount": "quantity"}),
+        ("time_ms,ts_utc,symbol,side,qty,price", "trades", {"time_ms": None, "ts_utc": None}),
+        ("ts,open,high,low,close,volume", "candles", {"ts": "open_time"}),
+        ("open_ts,close_ts,ts,pair,entry_price", "trading_trades", {"open_ts": "entry_time", "close_ts": "exit_time"}),
+        ("ts,pair,entry_price,exit_price,profit", "trading_trades", {"ts": None}),
+        ("time,pair,entry_price,exit_price,profit", "positions", {"time": None}),
+    ],
+)
+def test_the_one_column_that_can_only_be_the_time_is_it(
+    migrated_sqlite: DatabaseConfig, heads: str, table: str, mapped: dict[str, str | None]
+) -> None:
+    with Database(migrated_sqlite) as db:
+        found = guessed(heads.split(","), target_of(db, table))
+    assert {name: found[name] for name in mapped} == mapped
+    assert "ts" in mapped or found.get("ts") is None
+
+
 # --- what its rows get
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
@@ -30,6 +31,8 @@ BOMS = (
 # A number or a time. No part of it can take what the next one can, or a long cell would take for ever.
 _DATA = re.compile(r"[.,:/TZ\s+-]*\d[\d.,:/TZeE\s+-]*")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)")
+MOSTLY = 0.6
+_TITLE = re.compile(r"(?:[^,;\t|\"\r\n]+(?:\r\n|\n|\r)){1,4}(?:[ \t]*(?:\r\n|\n|\r))+")
 _SEPARATOR = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.I)
 
 
@@ -105,8 +108,8 @@ def _encoding(sample: bytes, name: str) -> tuple[str, list[str]]:
 def _begin(text: str, name: str) -> tuple[int, str, list[str]]:
     """Where the first row begins, the delimiter, and that row's cells.
 
-    Before it may stand blank lines, Excel's `sep=;`, and comments that begin with #; of these the last one is the
-    first row where it has as many cells as the next.
+    Before it may stand blank lines, Excel's `sep=;`, a title, and comments that begin with #; of these the last one
+    is the first row where it has as many cells as the next.
     """
     begin, last, told = 0, None, None
     for line in _LINE.finditer(text):
@@ -124,7 +127,26 @@ def _begin(text: str, name: str) -> tuple[int, str, list[str]]:
         cells = next(csv.reader([last[0].strip()], delimiter=delimiter), [])
         if len(cells) == len(first):
             return last.start(), delimiter, cells
+    if len(first) == 1 and (below := _below_title(text[begin:])):
+        return begin + below, *_delimiter(text[begin + below :], name, (told,) if told else DELIMITERS)
     return begin, delimiter, first
+
+
+def _below_title(text: str) -> int:
+    """Where the names begin below a title of a few words: lines without a delimiter, then an empty one, and from
+    there on rows of the same number of cells, at least three, cut ones apart. 0 where it is not so."""
+    title = _TITLE.match(text)
+    if title is None:
+        return 0
+    for delimiter in DELIMITERS:
+        rows: list[list[str]] = []
+        with contextlib.suppress(csv.Error):
+            reader = csv.reader(io.StringIO(text[title.end() :], newline=""), delimiter=delimiter)
+            rows += itertools.islice(reader, 100)
+        widths = [len(row) for row in rows if row]
+        if widths and widths[0] >= 3 and widths.count(widths[0]) >= MOSTLY * len(widths):
+            return title.end()
+    return 0
 
 
 def _delimiter(text: str, name: str, among: Sequence[str]) -> tuple[str, list[str]]:

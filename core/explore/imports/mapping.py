@@ -11,8 +11,10 @@ from core.repositories.bulk import Column, Target
 from core.repositories.bulk.target import Foreign
 
 # Other names of our columns, in files of exchanges and bots: the first that a file has is taken.
-_OPENED = ("opendate", "opentime", "openedat", "dateopened", "openat", "entrytime", "entrydate", "enteredat", "opened")
-_CLOSED = ("closedate", "closetime", "closedat", "dateclosed", "closeat", "exittime", "exitdate", "exitedat", "closed")
+_OPENED = ("opendate", "opentime", "openedat", "dateopened", "openat", "entrytime", "entrydate", "enteredat", "opened",
+           "opents", "openedts", "entryts", "opentimestamp", "entrytimestamp")  # fmt: skip
+_CLOSED = ("closedate", "closetime", "closedat", "dateclosed", "closeat", "exittime", "exitdate", "exitedat", "closed",
+           "closets", "closedts", "exitts", "closetimestamp", "exittimestamp")  # fmt: skip
 _GAIN = ("profit", "pnl", "closeprofitabs", "profitabs", "closedpnl", "closedpl", "netprofit", "profitloss")
 _SIDES = ("side", "direction", "positionside", "positiontype", "tradedirection")
 _MANY = (
@@ -39,13 +41,13 @@ ALSO = {
     ),
     "executed_at": (
         "time", "timestamp", "date", "datetime", "dateutc", "timeutc", "timestamputc", "executiontime", "tradetime",
-        "filledtime", "createdat", "createtime", "t",
+        "filledtime", "ts", "createdat", "createtime", "t",
     ),
     "order_id": ("orderid", "oid", "orderno", "order", "ordernumber", "txid", "tradeid", "ordertxid"),
     "exchange": ("venue", "connector", "connectorname"),
-    "open_time": ("time", "timestamp", "date", "datetime", "t", "opentime"),
+    "open_time": ("time", "timestamp", "date", "datetime", "t", "ts", "opentime"),
     "open": ("o",), "high": ("h",), "low": ("l",), "close": ("c",), "volume": ("v", "vol", "basevolume"),
-    "timestamp": ("time", "date", "datetime", "recordedat"),
+    "timestamp": ("time", "date", "datetime", "recordedat", "ts"),
     "total_value": ("equity", "value", "balance", "total", "nav"),
     "timeframe": ("interval", "granularity"), "interval": ("timeframe", "granularity"),
     "entry_time": _OPENED, "opened_at": _OPENED, "exit_time": _CLOSED, "closed_at": _CLOSED,
@@ -57,6 +59,12 @@ ALSO = {
     "size": ("amount", "quantity", *_MANY), "strategy_name": ("strategy",),
     "exit_reason": ("closereason", "sellreason"),
 }  # fmt: skip
+# Other names of a row's one time, taken only where a single column has one of them; the likelier ones first.
+_TIMES = (
+    frozenset({"ts", "time", "timestamp", "date", "datetime", "unixtime", "unix", "epoch"}),
+    frozenset({"executed", "executedat", "created", "createdat", "tradetime"}),
+)
+_UNIT = re.compile(r"(ms|millis|milliseconds|us|ns|s|sec|secs|seconds|utc|unix|epoch)$")
 # What every row of ours has: a file's "created at" is taken for it only where nothing else needs that.
 KEPT = ("created_at", "updated_at")
 NO_INTERVAL = "?"
@@ -99,10 +107,36 @@ def guessed(names: Sequence[str], target: Target) -> dict[str, str | None]:
                 found[match] = column.name
                 free.pop(bare)
                 break
+    _time(found, [one for one in free.values() if "time" in ALSO.get(one.name, ())])
     for name in names:
         if found[name] is None and (column := kept.pop(_bare(name), None)) is not None:
             found[name] = column.name
     return found
+
+
+def _time(found: dict[str, str | None], free: Sequence[Column]) -> None:
+    """Map the column that can only be the row's time, where the table has one such column and nothing is it yet.
+
+    The ends of a round trip have names of their own in `ALSO`, without "time" among them: which end is meant by a
+    bare "ts", nobody can tell.
+    """
+    if len(free) != 1:
+        return
+    for group in _TIMES:
+        meant = [name for name, to in found.items() if to is None and {_bare(name), _stem(name)} & group]
+        if meant:
+            if len(meant) == 1:
+                found[meant[0]] = free[0].name
+            return
+    executed = next((name for name, to in found.items() if to == "quantity" and _bare(name) == "executed"), None)
+    many = next((name for name, to in found.items() if to is None and _bare(name) in _MANY), None)
+    if executed and many:  # what was executed is another column's, so this says when
+        found[executed], found[many] = free[0].name, "quantity"
+
+
+def _stem(name: str) -> str:
+    """A bare name without the unit or zone at its end."""
+    return _UNIT.sub("", _bare(name))
 
 
 def _bare(name: str) -> str:

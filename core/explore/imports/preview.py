@@ -62,17 +62,17 @@ class Seen:
 
 
 def look(source: Path | str | BinaryIO, *, table: str | None = None, name: str | None = None) -> Seen:
-    """The first rows of a file. table: of a SQLite file; by default its first one. Raises data.file."""
+    """The first rows of a file. table: of a SQLite file; by default the first one that has rows. Raises data.file."""
     tables: tuple[str, ...] = ()
     bot = None
     with opened(source, name) as file:
         if file.kind == "sqlite":
             with sqlitefile.readable(file) as connection:
                 tables = tuple(sqlitefile.tables(connection))
-            if not tables:
-                raise TradekeepError("data.file", f"{file.name} has no table.")
+                if not tables:
+                    raise TradekeepError("data.file", f"{file.name} has no table.")
+                table = table if table in tables else sqlitefile.likeliest(connection, tables)
             bot = bots.bot_of(source)
-            table = table if table in tables else tables[0]
         with reading(file, table) as reader:
             first = next(reader.batches(list(range(len(reader.names))), lambda seen: None), None)
             columns, texts, commas, unsure_days = [], [], False, False

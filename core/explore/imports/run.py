@@ -25,6 +25,7 @@ from core.explore.imports.files import Opened, opened
 from core.explore.imports.ledger import Ledger
 from core.explore.imports.mapping import Usual, chosen, empties, usual
 from core.explore.imports.namedbot import PLACE, NamedBot, named_bot, without_bots
+from core.explore.imports.ranges import Fault, Ranges, told
 from core.explore.imports.reader import Reader, reading
 from core.explore.imports.report import Imported
 from core.explore.imports.values import WHOLE, Reading, RowError, shortened
@@ -142,6 +143,7 @@ class _Run:
         self.key: Key | None = self.into.key_for(columns) if self.upsert else None
         self.repeats = Repeats(self.into)
         self.faulty = Faulty(tuple(self.pairs))
+        self.ranges = Ranges(self.into, {to: name for name, to in self.pairs.items()})
         self._telling = threading.Lock()
         self.ledger: Ledger | None = None
         self._constants = {name: self._constant(name, value) for name, value in self.fixed.items()}
@@ -173,14 +175,12 @@ class _Run:
     def _ready(self, raw: Raw, nul: bool) -> _Batch:
         """The rows of a batch that nothing is wrong with, as texts."""
         found: dict[str, pa.Array] = {}
-        wrong: dict[int, list[tuple[str, str, str]]] = {}
+        wrong: dict[int, list[Fault]] = {}
         for (name, to), values in zip(self.pairs.items(), raw.columns, strict=True):
             found[to], problems = self.readings[to].texts(values, nul=nul)
             for place, value, reason in problems:
                 wrong.setdefault(place, []).append((name, value, reason))
         self.faulty.add(raw, wrong)
-        for place, faults in wrong.items():
-            self._tell(_one(raw.numbers[place].as_py(), faults))
         for number, reason, text in raw.ragged:
             self._tell(RowError(number, "", shortened(text), reason))
         size = len(raw.numbers)
@@ -188,6 +188,9 @@ class _Run:
             found[name] = pa.array([constant] * size, pa.string())
         for one in self.derived:
             found[one.column] = pc.if_else(pc.is_valid(found[str(one.by)]), one.value, one.otherwise)
+        for place, faults in wrong.items():
+            more = self.ranges.faults(found, place) if len(self.errors) < MOST_ERRORS else []
+            self._tell(told(raw.numbers[place].as_py(), faults + more))
         rows = pa.table({ROW: raw.numbers, EARLIER: pa.array(_zeros(size)), **found})
         if wrong:
             keep = [place not in wrong for place in range(size)]
@@ -266,18 +269,19 @@ class _Run:
             self.refused_before += before["refused"]
             self._tell(*(RowError(row, "", "", REFUSED_BEFORE) for row in before["refused_rows"]), of=before["refused"])
         places = {row: place for place, row in enumerate(batch.rows[ROW].to_pylist())} if refused else {}
+        columns = dict(zip(batch.rows.column_names, batch.rows.columns, strict=True))
         names = {to: name for name, to in self.pairs.items()}
         if refused:
             numbers = {number: place for place, number in enumerate(batch.raw.numbers.to_pylist())}
             self.faulty.add(batch.raw, [numbers[one.row] for one in refused])
         for one in refused:
             value = ", ".join(
-                str(batch.rows[column][places[one.row]].as_py())
-                for column in one.column.split(", ")
-                if column in batch.rows.column_names
+                str(columns[column][places[one.row]].as_py()) for column in one.column.split(", ") if column in columns
             )
             column = ", ".join(names.get(name, name) for name in one.column.split(", "))
-            self._tell(RowError(one.row, column, shortened(value), one.reason))
+            more = self.ranges.faults(columns, places[one.row]) if len(self.errors) < MOST_ERRORS else []
+            first = (column, shortened(value), one.reason)
+            self._tell(told(one.row, [first, *(fault for fault in more if fault[2] != one.reason)]))
 
     def _written(self, batch: _Batch) -> tuple[Counts, list[Refusal], dict[str, Any] | None]:
         """What became of a batch's rows, in one transaction; and what a run that was cut has said of it."""
@@ -363,14 +367,6 @@ class _Run:
         left_out = [name for name in self.reader.names if name not in self.pairs]
         if left_out:
             yield f"Left out: {', '.join(left_out[:40])}."
-
-
-def _one(row: int, faults: list[tuple[str, str, str]]) -> RowError:
-    """One error for a row, whatever is wrong in it."""
-    if len(faults) == 1:
-        return RowError(row, *faults[0])
-    columns, values = (", ".join(fault[place] for fault in faults) for place in (0, 1))
-    return RowError(row, columns, values, "; ".join(f"{name}: {reason}" for name, _, reason in faults))
 
 
 def _zeros(size: int) -> Any:

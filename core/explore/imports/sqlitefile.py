@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -28,6 +28,7 @@ BATCH_ROWS = 20_000
 BATCH_BYTES, LARGEST_BYTES, PATIENCE_S = 16 << 20, 64 << 20, 10.0
 HANDLED_EVERY = 100_000  # instructions of SQLite's machine: about a millisecond
 WAL_MODE = b"\x02"
+MOST_LOOKED_AT = 100  # tables, for one that has rows
 LOCKED_S = 5.0  # how long we wait for a writer
 COPIED_BYTES = 1 << 30  # a larger file is read in place: to copy it would keep its writer waiting as well
 WHY = {
@@ -152,6 +153,17 @@ def tables(connection: sqlite3.Connection, *, views: bool = True) -> list[str]:
     """The tables of the file, and its views."""
     found = connection.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
     return [name for name, type in found if not name.startswith("sqlite_") and (views or type == "table")]
+
+
+def likeliest(connection: sqlite3.Connection, among: Sequence[str]) -> str:
+    """The first of these tables and views that is a table with rows; the first one where none has any."""
+    own = set(tables(connection, views=False))
+    for table in among[:MOST_LOOKED_AT]:
+        with contextlib.suppress(sqlite3.Error), patience(connection):
+            sql = f"SELECT 1 FROM {identifier(table)} LIMIT 1"  # noqa: S608  # quoted name
+            if table in own and connection.execute(sql).fetchone():
+                return table
+    return among[0]
 
 
 def count(connection: sqlite3.Connection, table: str) -> int:

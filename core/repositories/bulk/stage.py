@@ -175,7 +175,7 @@ class Stage:
             if own.intersection(rule.columns) and (all_rules or not rule.worded):
                 others |= set(rule.columns) - own
                 sql = rule.sql.replace("%", "%%")
-                tests.append((f"({sql}) IS FALSE", rule.columns, f"the table asks for {_plain(rule.sql)}"))
+                tests.append((f"({sql}) IS FALSE", rule.columns, f"the table asks for {worded(rule.sql)}"))
         for foreign in self.target.foreign:
             if own.issuperset(foreign.columns) and foreign.parent not in (self.target.sql, self.target.name):
                 parts = list(zip(foreign.columns, foreign.parent_columns, strict=True))
@@ -183,7 +183,7 @@ class Stage:
                 equal = " AND ".join(f"p.{quoted(theirs)} = s.{quoted(mine)}" for mine, theirs in parts)
                 parent = foreign.parent.replace("%", "%%") if not self.sqlite else foreign.parent
                 sql = f"{given} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {equal})"  # noqa: S608  # quoted names
-                tests.append((sql, foreign.columns, f"no row of {_plain(foreign.parent)} has it"))
+                tests.append((sql, foreign.columns, f"no row of {worded(foreign.parent)} has it"))
         if not tests:
             return
         more = "".join(f", {self._default(name)} AS {quoted(name)}" for name in sorted(others))
@@ -339,7 +339,7 @@ class Stage:
         return execute(self.connection, known).first() is None
 
 
-def _plain(sql: str) -> str:
+def worded(sql: str) -> str:
     """A condition as a person reads it: without casts and outer brackets."""
     text = _NUMBER.sub(r"\1", sql.replace("::text", "").replace("::numeric", "").replace('"', ""))
     while text.startswith("(") and text.endswith(")") and _closes_last(text):

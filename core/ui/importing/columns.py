@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -10,15 +11,17 @@ import streamlit as st
 from core.database import Database
 from core.explore.imports.mapping import KEPT, Usual, guessed, of_bots, usual, wanting
 from core.explore.imports.namedbot import names
-from core.explore.imports.preview import Seen
+from core.explore.imports.preview import Seen, SeenColumn
 from core.format import count
 from core.repositories.bulk import Column, Target
 from core.ui import cards
 from core.ui.cache import cached
-from core.ui.importing.kept import recall
+from core.ui.importing.kept import last, recall
 
 LEFT_OUT = "leave out"
 WIDTH = 260
+MOST_DRAWN = 60  # columns
+LINE = 44  # letters of a column's values
 bots_of = cached(ttl=10)(names)
 
 
@@ -56,21 +59,45 @@ def _mapping(of: Target, seen: Seen, likely: dict[str, str | None]) -> Chosen:
     """File column -> table column."""
     options = [LEFT_OUT, *(column.name for column in of.columns if not column.given)]
     st.caption("To the right what it becomes; \\* marks what a row needs.")
-    mapping: dict[str, str | None] = {}
-    for number, column in enumerate(seen.columns):
-        key = recall(f"import_map_{of.name}_{number}_{column.name}", likely[column.name] or LEFT_OUT, options)
+    keys = {column.name: f"import_map_{of.name}_{number}_{column.name}" for number, column in enumerate(seen.columns)}
+    mapping: dict[str, str | None] = {name: None for name in seen.names}
+    for column in _drawn(seen, likely, keys):
+        key = recall(keys[column.name], likely[column.name] or LEFT_OUT, options)
+        # Said in every run: the run that said it first may have been cut by the next, and the browser would answer
+        # with the first option, which leaves the column out.
+        st.session_state[key] = st.session_state[key]
         with st.container(horizontal=True, vertical_alignment="center"):
-            samples = ", ".join(column.samples) or "no value in the first rows"
-            st.markdown(
-                f"**{cards.text(column.name)}** · :gray[{column.words}]  \n:gray[{cards.text(samples[:44])}]",
-                width="stretch",
-            )
+            samples = cards.text(_fitting(column.samples))
+            st.markdown(f"**{cards.text(column.name)}** · :gray[{column.words}]  \n:gray[{samples}]", width="stretch")
             picked = st.selectbox(
                 f"{_spoken(column.name)} goes to", options, key=key, label_visibility="collapsed", width=200,
                 format_func=lambda name: f"{name} *" if name in of.by_name and of.by_name[name].needed else name,
             )  # fmt: skip
         mapping[column.name] = None if picked == LEFT_OUT else picked
     return Chosen(mapping)
+
+
+def _drawn(seen: Seen, likely: dict[str, str | None], keys: dict[str, str]) -> list[SeenColumn]:
+    """The columns that are asked about: all of them, but of a very wide file those only that are known or go
+    somewhere, until somebody wants the others; hundreds of fields would make each click slow."""
+    known = [one for one in seen.columns if likely[one.name] or last(keys[one.name], LEFT_OUT) != LEFT_OUT]
+    if len(seen.columns) <= MOST_DRAWN or len(known) == len(seen.columns):
+        return list(seen.columns)
+    rest = count(len(seen.columns) - len(known), "column")
+    whole = st.toggle(f"Show the {rest} that {'is' if rest == '1 column' else 'are'} left out, too",
+                      key=recall("import_all_columns", False))  # fmt: skip
+    return list(seen.columns) if whole else known
+
+
+def _fitting(samples: Sequence[str]) -> str:
+    """The values that fit into a line, each whole; … where there are more, or where the first one is cut."""
+    if not samples:
+        return "no value in the first rows"
+    lines = [" ".join(one.split()) for one in samples]
+    shown = next((n for n in range(len(lines), 0, -1) if len(", ".join(lines[:n])) <= LINE), 0)
+    if not shown:
+        return f"{lines[0][: LINE - 1].rstrip()}…"
+    return ", ".join(lines[:shown]) + (", …" if shown < len(lines) else "")
 
 
 def _spoken(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import streamlit as st
@@ -99,7 +99,8 @@ def _first_rows(seen: Seen) -> None:
         cards.empty("The file has no row.")
         return
     table = {column.name: [row[place] for row in seen.rows] for place, column in enumerate(seen.columns)}
-    st.dataframe(pa.table(table), hide_index=True, height=200, key="import_rows")
+    height: int | Literal["content"] = "content" if len(seen.rows) < 5 else 200
+    st.dataframe(pa.table(table), hide_index=True, height=height, key="import_rows", placeholder="NULL")
 
 
 def _help(of: Target, picked: Chosen) -> str:

@@ -42,7 +42,8 @@ def buttons(label: str, looking: str, importing: str, run: Callable[[bool, Progr
 
     looking, importing: the titles of these two tasks.
     """
-    off = off or busy()
+    st.session_state["import_waits"] = busy()
+    off = off or st.session_state["import_waits"]
     with st.container(horizontal=True):
         st.button(
             "Try without writing", key="import_dry", icon=":material/fact_check:", disabled=off,
@@ -67,6 +68,8 @@ def results() -> None:
         return
     if task.running and work.ended(NAME) is None:
         return
+    if st.session_state.pop("import_waits", False):  # it ended since the buttons were drawn, which would stay off
+        st.rerun()
     with st.container(border=True, key="import_result"):
         work.head(task)
         work.ended(NAME)
