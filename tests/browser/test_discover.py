@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from core import embedded
 from tests.browser.harness import App, Visitor
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 @pytest.fixture

@@ -204,6 +204,7 @@ def test_table_without_a_key_shows_exact_numbers_and_says_what_it_cannot(
     expect(person.page.get_by_role("dialog").get_by_text("12345678901234567890.123456789")).to_be_visible()
 
 
+@pytest.mark.long
 def test_opened_rows_are_the_same_after_their_address_and_after_going_back(
     explored: Explored, window: Callable[..., Visitor]
 ) -> None:
@@ -285,6 +286,7 @@ def symbols(file: Path) -> list[str]:
         return [row["symbol"] for row in rows]
 
 
+@pytest.mark.long
 def test_saved_view_comes_back_under_its_name(explored: Explored, window: Callable[..., Visitor]) -> None:
     name = f"![x]({explored.listener.url}/name.png)"
     person = window(explored.app).open("/explorer?table=trades&q=SOL")

@@ -102,6 +102,7 @@ CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
 """
 
 
+@pytest.mark.long
 def test_a_cancelled_import_says_how_many_rows_are_in(
     connected: App, window: Callable[..., Visitor], cluster: Cluster, migrated: DatabaseConfig, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_cancelled_import_says_how_many_rows_are_in(
     assert counted(cluster, migrated, "SELECT count(*) FROM trades") == total
 
 
+@pytest.mark.long
 def test_round_trips_go_to_a_bot_that_they_make(
     connected: App, window: Callable[..., Visitor], cluster: Cluster, migrated: DatabaseConfig
 ) -> None:

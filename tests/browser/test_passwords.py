@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from tests.browser.harness import App, Visitor
 from tests.servers import Cluster
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 
 def at_sign_in(visitor: Visitor, cluster: Cluster) -> Visitor:

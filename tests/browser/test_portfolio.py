@@ -127,6 +127,7 @@ def test_demo_draws_every_part_within_the_policy(app: App, window: Window, schem
         visitor.assert_clean()
 
 
+@pytest.mark.long
 def test_link_draws_the_same_picture_in_another_window(traded: Traded, window: Window) -> None:
     first = window(traded.app).open("/portfolio")
     first.wait_for("+124.00 USDT net in 90 days, from 130 round trips.")
@@ -189,6 +190,7 @@ def test_axis_and_words_of_a_round_trip_are_in_the_zone_of_the_browser(
     assert not [label for label in labels if label.endswith(("AM", "PM"))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "named"), [(1440, ["BTC/USDT", "ADA/USDT"]), (390, ["BTC/USDT"])])
 def test_slices_are_named_where_there_is_room(traded: Traded, window: Window, width: int, named: list[str]) -> None:
     visitor = window(traded.app, width=width).open("/portfolio?part=positions")

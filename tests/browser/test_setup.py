@@ -182,6 +182,7 @@ def test_a_pasted_connection_string_fills_the_fields(
     visitor.wait_for("Create role trading_owner")
 
 
+@pytest.mark.long
 def test_one_login_for_everything(
     own_cluster: Cluster, start_app: Callable[..., App], window: Callable[..., Visitor]
 ) -> None:
@@ -213,6 +214,7 @@ def test_the_project_folder_can_be_changed(
     visitor.open("/setup").wait_for(str(elsewhere))
 
 
+@pytest.mark.long
 def test_a_mistyped_server_is_corrected_on_the_second_try(
     own_cluster: Cluster, start_app: Callable[..., App], window: Callable[..., Visitor]
 ) -> None:

@@ -205,6 +205,7 @@ def test_unexpected_failure_is_a_card_without_trace_or_secret(gallery: App, wind
     visitor.page.goto("about:blank")
 
 
+@pytest.mark.long
 def test_log_is_quiet_while_all_is_well_and_sigterm_ends_it_with_a_window_open(
     start_app: Callable[..., App], window: Callable[..., Visitor]
 ) -> None:

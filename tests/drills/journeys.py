@@ -11,7 +11,7 @@ from typing import Any
 from tests.drills import drill
 
 ROOT = Path(__file__).parent.parent.parent
-WITHIN_S = 600
+WITHIN_S = 900
 
 
 @drill
