@@ -55,10 +55,10 @@ WITH indexes AS (
     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid GROUP BY 1
 ), sizes AS (
     SELECT CASE WHEN leaf.relispartition THEN pg_partition_root(leaf.oid) ELSE leaf.oid END AS heap,
-           sum(coalesce(nullif(leaf.reltuples, -1), pg_stat_get_live_tuples(leaf.oid)))::bigint AS rows,
+           sum(coalesce(nullif(greatest(leaf.reltuples, 0), 0), pg_stat_get_live_tuples(leaf.oid)))::bigint AS rows,
            sum(leaf.relpages + coalesce(toast.relpages, 0) + coalesce(own.pages, 0) + coalesce(long.pages, 0))
-               FILTER (WHERE leaf.reltuples >= 0)::bigint * current_setting('block_size')::bigint AS bytes,
-           array_agg(leaf.oid) FILTER (WHERE leaf.reltuples < 0) AS unknown
+               FILTER (WHERE leaf.reltuples > 0)::bigint * current_setting('block_size')::bigint AS bytes,
+           array_agg(leaf.oid) FILTER (WHERE leaf.reltuples <= 0) AS unknown
     FROM pg_class leaf LEFT JOIN pg_class toast ON toast.oid = leaf.reltoastrelid
     LEFT JOIN indexes own ON own.heap = leaf.oid LEFT JOIN indexes long ON long.heap = leaf.reltoastrelid
     WHERE leaf.relkind IN ('r', 'm') GROUP BY 1
@@ -86,7 +86,7 @@ LIMIT {MOST_MEASURED}
 def _postgresql(connection: Connection) -> list[TableInfo]:
     """Source: pg_class as of the last VACUUM or ANALYZE; before it rows are what the statistics counted.
 
-    What was never analysed is measured.
+    What was never analysed, or had no rows then, is measured.
     """
     found = connection.exec_driver_sql(_POSTGRESQL).all()
     measured = _measured(connection, [oid for row in found for oid in row.unknown or ()])

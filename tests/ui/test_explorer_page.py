@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import envfile, state
-from core.database import Database
+from core.database import Database, session
 from core.explore import page_of_rows
 from core.explore.saved import FILE
 from core.schema import migrate
@@ -227,6 +227,24 @@ def test_question_that_takes_too_long_is_not_taken_for_an_outage(
     assert "not what you asked for" not in said(app)
     app.button(key="explorer_to_first").click().run()
     assert app.dataframe
+
+
+def test_database_of_somebody_else_with_500_tables_is_listed_and_opened(
+    project: Path, pg_database: DatabaseConfig, configured: Configured, when: When
+) -> None:
+    with session(pg_database) as connection:
+        connection.execute(
+            "DO $$ BEGIN FOR n IN 1..500 LOOP"
+            " EXECUTE format('CREATE TABLE theirs_%s AS SELECT g AS id, %s AS n FROM generate_series(1, 3) g', n, n);"
+            " END LOOP; END $$"
+        )
+    configured(pg_database)
+    when(lambda status: status.mode == "connected")
+    (listed,) = explorer().dataframe
+    assert len(listed.value) == 500
+    app = explorer("table=theirs_499")
+    assert "Rows **1–3** of 3" in said(app)
+    assert len(app.dataframe[0].value) == 3
 
 
 def test_odd_tables_of_a_sqlite_file_are_listed_and_opened(
