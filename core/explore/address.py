@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -118,12 +117,6 @@ def view_of(params: Mapping[str, Sequence[str]]) -> View:
         row=tuple(_list(one("row"))) if one("row") else (),
         utc=one("time") == "utc",
     )
-
-
-def likely(name: str, names: Sequence[str]) -> str:
-    """The one of the names that somebody may have meant by this one; "" where none is like it."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    return close[0] if close else ""
 
 
 def _values(asked: Filter) -> list[Any]:

@@ -1,8 +1,9 @@
-"""The table that somebody may have meant by a name that no table has."""
+"""What somebody may have meant by a name that no table or column has."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -16,8 +17,14 @@ _NAMES = {
 }
 
 
+def likely(name: str, names: Sequence[str]) -> str:
+    """The one of the names that somebody may have meant by this one; "" where none is like it."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
+    return close[0] if close else ""
+
+
 def meant(connection: sa.Connection, label: str) -> str:
     """A sentence with the table whose name is most like the label, to follow another one; "" where none is."""
     names = [table_label(*row) for row in connection.exec_driver_sql(_NAMES[connection.dialect.name])]
-    close = difflib.get_close_matches(label, names, n=1, cutoff=0.7)
-    return f" Did you mean {close[0]}?" if close else ""
+    close = likely(label, names)
+    return f" Did you mean {close}?" if close else ""

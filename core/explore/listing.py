@@ -55,7 +55,8 @@ WITH indexes AS (
     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid GROUP BY 1
 ), sizes AS (
     SELECT CASE WHEN leaf.relispartition THEN pg_partition_root(leaf.oid) ELSE leaf.oid END AS heap,
-           sum(coalesce(nullif(greatest(leaf.reltuples, 0), 0), pg_stat_get_live_tuples(leaf.oid)))::bigint AS rows,
+           sum(CASE WHEN leaf.reltuples > 0 THEN leaf.reltuples ELSE pg_stat_get_live_tuples(leaf.oid) END)::bigint
+               AS rows,
            sum(leaf.relpages + coalesce(toast.relpages, 0) + coalesce(own.pages, 0) + coalesce(long.pages, 0))
                FILTER (WHERE leaf.reltuples > 0)::bigint * current_setting('block_size')::bigint AS bytes,
            array_agg(leaf.oid) FILTER (WHERE leaf.reltuples <= 0) AS unknown

@@ -54,13 +54,12 @@ def concerning(error: TradekeepError, config: DatabaseConfig, home: Path) -> Tra
     found = behind(config, home)
     if found is None:
         return error
-    facts: dict[str, Any]
+    where: dict[str, Any] = {"host": config.host, "port": config.port}
     if refused:
-        facts = {"host": config.host, "port": config.port, "user": error.facts.get("user") or config.user}
-        return TradekeepError("auth.bundled_password", details=error.details, **facts)
-    facts = {"host": config.host, "port": config.port, "log": str(found.log_dir)}
+        user = error.facts.get("user") or config.user
+        return TradekeepError("auth.bundled_password", details=error.details, user=user, **where)
     details = "\n".join(text for text in (error.message, error.details, found.reason) if text)
-    return TradekeepError("service.bundled_stopped", details=details, **facts)
+    return TradekeepError("service.bundled_stopped", details=details, log=str(found.log_dir), **where)
 
 
 def tested(result: ConnectionResult, config: DatabaseConfig, home: Path) -> ConnectionResult:

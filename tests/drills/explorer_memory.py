@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import BrowserContext, sync_playwright
@@ -12,6 +11,7 @@ from playwright.sync_api import BrowserContext, sync_playwright
 from benchmarks.big import SYMBOLS, big_trades
 from tests.browser.harness import App, Visitor, launch, serve
 from tests.drills import drill
+from tests.drills.memory import memory_mb
 from tests.servers import free_folder
 
 MOST_MB = 150
@@ -28,16 +28,16 @@ def explorer_memory(n: int = 1_000_000) -> dict[str, Any]:
         app = stack.enter_context(serve(free_folder("memory-"), env={"DATABASE_URL": url}, fresh=True))
         browser = launch(stack.enter_context(sync_playwright()))
         stack.callback(browser.close)
-        started = _mb(app, "VmRSS")
+        started = memory_mb("VmRSS", app.process.pid)
         Visitor.enter(stack.enter_context(browser.new_context()), app).open("/").wait_for("Connected")
         time.sleep(2)
-        idle = _mb(app, "VmRSS")
+        idle = memory_mb("VmRSS", app.process.pid)
         for _ in range(2):
             _looks_around(stack.enter_context(browser.new_context()), app)
-        most = _mb(app, "VmHWM")
+        most = memory_mb("VmHWM", app.process.pid)
     above = round(most - idle, 1)
     problems = [f"{above} MB above idle, more than {MOST_MB}"] if above > MOST_MB else []
-    found = {"started": started, "idle": idle, "most": most, "above_idle": above}
+    found = {"started": round(started, 1), "idle": round(idle, 1), "most": round(most, 1), "above_idle": above}
     seconds = round(time.monotonic() - begin, 1)
     return {"ok": not problems, "n": n, "mb": found, "problems": problems, "seconds": seconds}
 
@@ -49,9 +49,3 @@ def _looks_around(context: BrowserContext, app: App) -> None:
     person.open(f'/explorer?table=trades&where=["symbol","=","{SYMBOLS[0]}"]&sort=price+desc')
     for _ in range(PAGES):
         person.click("Next", exact=False)
-
-
-def _mb(app: App, what: str) -> float:
-    """What the app's process has (VmRSS) or had at most (VmHWM), in MB. Linux only."""
-    lines = Path(f"/proc/{app.process.pid}/status").read_text().splitlines()
-    return round(int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024, 1)

@@ -16,7 +16,7 @@ WITHIN_S = 900
 
 @drill
 def long_journeys(n: int = 1) -> dict[str, Any]:
-    """n times every test that is marked `long`: two windows and two apps on one project, passwords rotated."""
+    """n times every test that is marked `long`: those in two windows or apps, and those that vary another journey."""
     begin, problems = time.monotonic(), list[str]()
     for _ in range(n):
         command = [sys.executable, "-m", "pytest", "-m", "long", "tests/browser"]

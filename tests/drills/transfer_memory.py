@@ -13,6 +13,7 @@ from core.database import Database
 from core.explore import export_rows, import_rows
 from core.settings import DatabaseConfig
 from tests.drills import drill
+from tests.drills.memory import memory_mb
 from tests.servers import free_folder
 
 # An import holds a few batches of 50,000 rows, as texts and as Arrow.
@@ -59,9 +60,9 @@ def _measured(answer: Any, config: DatabaseConfig, what: str, file: Path) -> Non
     with Database(config) as database:
         _transferred(database, what, file, small=True)  # what is loaded once is no part of it
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        begin = _peak_mb()
+        begin = memory_mb("VmHWM")
         _transferred(database, what, file)
-        answer.send(_peak_mb() - begin)
+        answer.send(memory_mb("VmHWM") - begin)
 
 
 def _transferred(database: Database, what: str, file: Path, *, small: bool = False) -> None:
@@ -75,8 +76,3 @@ def _transferred(database: Database, what: str, file: Path, *, small: bool = Fal
     format = cast("Literal['csv', 'parquet', 'jsonl']", what)
     with file.open("wb") as out:
         export_rows(database, "trading_bots" if small else "trades", format=format, out=out)
-
-
-def _peak_mb() -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -113,31 +112,6 @@ def test_search_in_very_many_columns(pg_database: DatabaseConfig, tmp_path: Any)
                 connection.exec_driver_sql(f"CREATE TABLE broad ({names})")
                 connection.exec_driver_sql("INSERT INTO broad (c0, c1499) VALUES ('a', 'xyz'), ('b', 'c')")
             assert len(page_of_rows(db, "broad", search="XYZ").rows) == 1
-
-
-def test_the_list_waits_for_no_lock(cluster: Cluster, pg_database: DatabaseConfig) -> None:
-    with session(pg_database) as connection:
-        connection.execute("CREATE TABLE free (id int PRIMARY KEY, t text)")
-        connection.execute("INSERT INTO free SELECT g, repeat(md5(g::text), 200) FROM generate_series(1, 1000) g")
-        connection.execute("CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)")
-        connection.execute("CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (9)")
-        connection.execute("CREATE TABLE new (id int)")
-    with session(pg_database) as connection:
-        connection.execute("VACUUM ANALYZE free")
-        connection.execute("INSERT INTO parts VALUES (1), (2)")
-        connection.execute("VACUUM ANALYZE parts, part")
-        row = connection.execute("SELECT pg_total_relation_size('free'), pg_total_relation_size('part')").fetchone()
-    with cluster.connect(pg_database.database) as holder, Database(pg_database) as db:
-        holder.execute("BEGIN")
-        holder.execute("LOCK TABLE free, part IN ACCESS EXCLUSIVE MODE")
-        begin = time.monotonic()
-        found = {one.name: one for one in tables(db)}
-        assert time.monotonic() - begin < 2
-        holder.execute("ROLLBACK")
-    assert row
-    assert (found["free"].bytes, found["parts"].bytes) == pytest.approx(tuple(row), rel=0.1, abs=32_768)
-    assert (found["free"].rows_estimate, found["parts"].rows_estimate) == (1000, 2)
-    assert (found["new"].bytes, "part" in found) == (0, False)
 
 
 def test_one_odd_table_takes_no_list_away(tmp_path: Any) -> None:

@@ -11,9 +11,9 @@ from core.database import Database
 from core.portfolio import refresh
 from core.settings import DatabaseConfig
 from tests.portfolio.trips import bots, trip, write
-from tests.ui.conftest import configured, project, visit, when
+from tests.ui.conftest import configured, own_migrated, project, visit, when
 
-__all__ = ["configured", "project", "visit", "when"]
+__all__ = ["configured", "own_migrated", "project", "visit", "when"]
 
 
 @pytest.fixture

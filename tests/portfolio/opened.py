@@ -1,14 +1,8 @@
-"""The page as a test opens it, and what it says."""
+"""The page as a test opens it."""
 
 from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
-
-
-def words(app: AppTest) -> str:
-    """Everything that stands on the page as text, without the marks of markdown."""
-    texts = [element.value for element in (*app.title, *app.subheader, *app.markdown, *app.caption)]
-    return "\n".join(texts).replace("\\", "")
 
 
 def shown(app: AppTest, **params: str) -> AppTest:

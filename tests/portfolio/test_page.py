@@ -22,9 +22,10 @@ from core.settings import DatabaseConfig
 from core.tasks import Task
 from core.ui import cache
 from core.ui.portfolio import asked, candles, fresh
-from tests.portfolio.opened import charts, shown, words
+from tests.portfolio.opened import charts, shown
 from tests.portfolio.trips import bots, random_trips, trip, write
 from tests.ui.conftest import Open
+from tests.ui.conftest import read as words
 
 NOW = datetime.now(UTC)
 Write = Callable[[DatabaseConfig], None]

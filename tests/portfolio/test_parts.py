@@ -14,13 +14,12 @@ from streamlit.runtime.context import ContextProxy
 from core.database import Database
 from core.models import Candle, Portfolio, Position, TradingTrade
 from core.portfolio import refresh
-from core.schema import migrate
 from core.settings import DatabaseConfig
-from core.ui import cache
-from tests.portfolio.opened import charts, shown, words
+from tests.portfolio.opened import charts, shown
 from tests.portfolio.trips import bots, trip, write
 from tests.servers import Cluster
-from tests.ui.conftest import Open
+from tests.ui.conftest import Open, a_minute_passes
+from tests.ui.conftest import read as words
 
 NOW = datetime.now(UTC)
 FOREIGN = "eyJrIjpbXX0"  # a place in a list, but in none of ours
@@ -73,11 +72,9 @@ def test_what_makes_no_sense_leaves_the_address(connected: DatabaseConfig, visit
 
 
 def test_outage_keeps_what_every_part_last_showed(
-    own_cluster: Cluster, configured: Write, when: When, visit: Open
+    own_cluster: Cluster, own_migrated: DatabaseConfig, configured: Write, when: When, visit: Open
 ) -> None:
-    config = own_cluster.config("postgres")
-    database = Database(config)
-    migrate.upgrade(database)
+    database = Database(own_migrated)
     bots(database)
     write(database, [trip(NOW - timedelta(hours=9 * n + 1), "2") for n in range(60)])
     with database.connect() as connection:
@@ -87,7 +84,7 @@ def test_outage_keeps_what_every_part_last_showed(
         ])  # fmt: skip
     refresh.refresh(database)
     database.dispose()
-    configured(config)
+    configured(own_migrated)
     when(lambda status: status.mode == "connected" and status.ready)
     app = visit("portfolio")
     assert "+120.00 USDT net in 90 days" in words(app)
@@ -97,8 +94,7 @@ def test_outage_keeps_what_every_part_last_showed(
     shown(app, part="candles", trip="1")
     kept = shown(app, part="trips").dataframe[0].value
     own_cluster.stop("immediate")
-    for key, entry in list(cache._entries.items()):  # as if the answers had been given a minute ago
-        cache._entries[key] = cache._Entry(entry.value, entry.at - 60)
+    a_minute_passes()
     when(lambda status: status.mode == "down")
     app.button(key="portfolio_next").click().run()
     assert app.dataframe[0].value.equals(kept)

@@ -10,11 +10,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import envfile, state
+from core.database import Database
+from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.setup import flow
 from core.state import Status
 from core.ui import cache
 from tests.demo import made
+from tests.servers import Cluster
 
 ROOT = Path(__file__).parent.parent.parent
 Open = Callable[[str], AppTest]
@@ -47,6 +50,15 @@ def configured(project: Path) -> Callable[[DatabaseConfig], None]:
 
 
 @pytest.fixture
+def own_migrated(own_cluster: Cluster) -> DatabaseConfig:
+    """A database with all tables on the test's own server, which it may stop."""
+    config = own_cluster.config("postgres")
+    with Database(config) as database:
+        migrate.upgrade(database)
+    return config
+
+
+@pytest.fixture
 def when(project: Path) -> Callable[[Callable[[Status], bool]], Status]:
     """A function that waits until the watcher has found what a test needs."""
 
@@ -71,6 +83,18 @@ def visit(project: Path) -> Open:
         return app
 
     return open_page
+
+
+def a_minute_passes() -> None:
+    """Every answer that pages keep is a minute older."""
+    for entry in cache._entries.values():
+        entry.at -= 60
+
+
+def read(app: AppTest) -> str:
+    """Everything that stands on the page as text, without the marks of markdown."""
+    texts = [element.value for element in (*app.title, *app.subheader, *app.markdown, *app.caption)]
+    return "\n".join(texts).replace("\\", "")
 
 
 def words(app: AppTest) -> str:

@@ -12,12 +12,10 @@ from core import envfile, state
 from core.database import Database, session
 from core.explore import page_of_rows
 from core.explore.saved import FILE
-from core.schema import migrate
 from core.settings import DatabaseConfig
 from core.state import Status
-from core.ui import cache
 from tests.servers import Cluster, free_port
-from tests.ui.conftest import ROOT, words
+from tests.ui.conftest import ROOT, a_minute_passes, words
 
 Configured = Callable[[DatabaseConfig], None]
 When = Callable[[Callable[[Status], bool]], Status]
@@ -150,25 +148,20 @@ def test_database_that_was_never_reached_is_a_card(project: Path, configured: Co
 
 
 def test_outage_keeps_the_last_page_with_its_age(
-    project: Path, own_cluster: Cluster, configured: Configured, when: When
+    project: Path, own_cluster: Cluster, own_migrated: DatabaseConfig, configured: Configured, when: When
 ) -> None:
-    config = own_cluster.config("postgres")
-    database = Database(config)
-    migrate.upgrade(database)
-    database.dispose()
     own_cluster.sql(
         "INSERT INTO alerts (alert_type, severity, message, timestamp) "
         "SELECT 'gap', 'INFO', CASE n WHEN 1 THEN 'Still here' ELSE 'x' END, now() - n * interval '1 s' "
         "FROM generate_series(1, 150) n"
     )
-    configured(config)
+    configured(own_migrated)
     when(lambda status: status.mode == "connected")
     app = explorer("table=alerts&limit=100")
     assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"
     own_cluster.stop("immediate")
     when(lambda status: status.mode in ("connecting", "down"))
-    for entry in cache._entries.values():  # a minute later
-        entry.at -= 60
+    a_minute_passes()
     app.run()
     assert not app.exception
     assert [*app.dataframe[0].value.iloc[0]][3] == "Still here"

@@ -19,6 +19,8 @@ from core.settings import DatabaseConfig
 from core.ui import cache
 from core.ui.overview import ALL_TRADES, OPEN_ALERTS
 from tests.servers import Cluster, free_port
+from tests.ui.conftest import a_minute_passes
+from tests.ui.conftest import read as words
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -48,12 +50,6 @@ def opened(mode: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=30).run()
     assert not app.exception
     return app
-
-
-def words(app: AppTest) -> str:
-    """Everything that stands on the page as text, without the marks of markdown."""
-    texts = [element.value for element in (*app.title, *app.subheader, *app.markdown, *app.caption)]
-    return "\n".join(texts).replace("\\", "")
 
 
 def figures(app: AppTest) -> dict[str, str]:
@@ -178,19 +174,14 @@ def test_first_tries_show_no_rows_and_no_error(project: Path) -> None:
     assert not app.metric
 
 
-def test_outage_keeps_the_last_good_rows_and_never_shows_the_demo(project: Path, own_cluster: Cluster) -> None:
-    from core.schema import migrate
-
-    config = own_cluster.config("postgres")
-    database = Database(config)
-    migrate.upgrade(database)
-    database.dispose()
-    add_rows(config)
-    configure(project, config)
+def test_outage_keeps_the_last_good_rows_and_never_shows_the_demo(
+    project: Path, own_cluster: Cluster, own_migrated: DatabaseConfig
+) -> None:
+    add_rows(own_migrated)
+    configure(project, own_migrated)
     before = figures(opened("connected"))
     own_cluster.stop("immediate")
-    for key, entry in list(cache._entries.items()):  # as if the answers had been given a minute ago
-        cache._entries[key] = cache._Entry(entry.value, entry.at - 60)
+    a_minute_passes()
     app = opened("down")
     text = words(app)
     assert "No connection to postgres for" in text

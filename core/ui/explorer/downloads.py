@@ -20,9 +20,10 @@ from core.services.downloads import Offer, offered
 from core.tasks import Progress
 from core.ui import cards, work
 from core.ui.explorer.place import current, shape_of
+from core.ui.kept import recall
 from core.ui.page import shown
 
-EXPORTED, CHOSEN = "explorer_exported", "explorer_format_chosen"
+EXPORTED = "explorer_exported"
 HELP = {
     "csv": "With a heading. A text that a spreadsheet would take for a formula gets an apostrophe before it.",
     "parquet": "With types: exact numbers and times in UTC.",
@@ -46,21 +47,16 @@ def _popover(db: Database, view: View) -> None:
         return
     if task is not None and task.state == "done":
         _offered(task.result, fresh=st.session_state.get(EXPORTED) == _rows_of(view))
-    chosen = _format()
+    chosen = st.segmented_control(
+        "Format", list(exports.MEDIA), format_func=lambda one: exports.MEDIA[one], required=True,
+        key=recall("explorer_format", "csv", list(exports.MEDIA)),
+    )  # fmt: skip
+    if chosen is None:
+        return
     what = "Every row that matches" if view.filters or view.search else "Every row of the table"
     columns = count(len(view.columns), "chosen column") if view.columns not in ((), (ALL,)) else "all columns"
     st.caption(f"{what}, {columns}. {HELP[chosen]}")
     st.button("Prepare the file", key="explorer_export", on_click=_begin, args=(db, view, chosen, name))
-
-
-def _format() -> Any:
-    """The format: the one chosen last, though the control was away while a file was written."""
-    st.session_state["explorer_format"] = st.session_state.get("explorer_format") or st.session_state.get(CHOSEN, "csv")
-    chosen = st.segmented_control(
-        "Format", list(exports.MEDIA), format_func=lambda one: exports.MEDIA[one], required=True, key="explorer_format"
-    )
-    st.session_state[CHOSEN] = chosen
-    return chosen
 
 
 def _task() -> str:

@@ -9,8 +9,9 @@ import streamlit as st
 
 from core.database import Database
 from core.errors import TradekeepError
-from core.explore.address import View, likely
+from core.explore.address import View
 from core.explore.cells import one_line, shortened
+from core.explore.likely import likely
 from core.explore.listing import wanted
 from core.explore.related import described
 from core.ui import cards

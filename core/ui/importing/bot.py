@@ -11,9 +11,9 @@ from core.explore.imports import import_bot
 from core.explore.imports.preview import Seen
 from core.tasks import Progress
 from core.ui import cards
-from core.ui.importing.kept import recall
 from core.ui.importing.source import Source
 from core.ui.importing.work import buttons
+from core.ui.kept import recall
 
 
 def bot(db: Database, chosen: Source, seen: Seen) -> bool:

@@ -16,7 +16,8 @@ from core.format import count
 from core.repositories.bulk import Column, Target
 from core.ui import cards
 from core.ui.cache import cached
-from core.ui.importing.kept import last, recall
+from core.ui.kept import last, recall
+from core.ui.viewer import follow
 
 LEFT_OUT = "leave out"
 WIDTH = 260
@@ -63,9 +64,7 @@ def _mapping(of: Target, seen: Seen, likely: dict[str, str | None]) -> Chosen:
     mapping: dict[str, str | None] = {name: None for name in seen.names}
     for column in _drawn(seen, likely, keys):
         key = recall(keys[column.name], likely[column.name] or LEFT_OUT, options)
-        # Said in every run: the run that said it first may have been cut by the next, and the browser would answer
-        # with the first option, which leaves the column out.
-        st.session_state[key] = st.session_state[key]
+        follow(key, last(key))  # or a browser that missed a run would answer with the first option: leave it out
         with st.container(horizontal=True, vertical_alignment="center"):
             samples = cards.text(_fitting(column.samples))
             st.markdown(f"**{cards.text(column.name)}** · :gray[{column.words}]  \n:gray[{samples}]", width="stretch")

@@ -15,10 +15,10 @@ from core.tasks import Progress
 from core.ui import cards
 from core.ui.cache import cached
 from core.ui.importing.columns import Chosen, columns, left_out
-from core.ui.importing.kept import recall
 from core.ui.importing.place import tables_of
 from core.ui.importing.source import Source
 from core.ui.importing.work import buttons
+from core.ui.kept import recall
 
 target_of = cached(ttl=10)(preview.target_of)
 DAY, MONTH = "a day of February", "a day of January"

@@ -13,8 +13,8 @@ from core.explore.imports.files import located
 from core.explore.imports.preview import Seen, look
 from core.format import size
 from core.ui import cards
-from core.ui.importing.kept import last, recall
 from core.ui.importing.work import hide
+from core.ui.kept import last, recall
 from core.ui.page import shown
 
 UPLOAD, PATH = "Upload a file", "A file on this machine"

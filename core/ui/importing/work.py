@@ -103,15 +103,14 @@ def _rows(done: Imported) -> None:
         [{"Row": e.row, "Column": e.column, "Value": e.value, "Why": e.reason} for e in done.errors[:SHOWN]],
         hide_index=True, key="import_errors", height="content" if len(done.errors) < 8 else 300,
     )  # fmt: skip
-    whole = done.faulty.csv(done.errors) if done.faulty else b""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True):  # both are made when they are asked for
         st.download_button(
-            "Download the rows at fault", errors_csv(done.errors), "rows-at-fault.csv", "text/csv",
+            "Download the rows at fault", partial(errors_csv, done.errors), "rows-at-fault.csv", "text/csv",
             key="import_errors_file", icon=":material/download:", on_click="ignore",
         )  # fmt: skip
-        if whole:
+        if done.faulty and done.faulty.rows:
             st.download_button(
-                "Download them to correct", whole, "rows-to-correct.csv", "text/csv",
+                "Download them to correct", partial(done.faulty.csv, done.errors), "rows-to-correct.csv", "text/csv",
                 key="import_errors_whole", icon=":material/edit_note:", on_click="ignore",
             )  # fmt: skip
     st.caption("Row 1 is the first one after the names. The file to correct has the rows as they stood, of the columns "

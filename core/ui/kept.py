@@ -1,4 +1,4 @@
-"""What somebody chose on the page, kept while he looks at others: Streamlit forgets a widget that is not drawn."""
+"""What somebody chose, kept while it is not on the page: Streamlit forgets a widget that is not drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-_MEMORY = "import_memory"
+_MEMORY = "kept"
 
 
 def recall(key: str, default: Any, options: Sequence[Any] | None = None) -> str:
