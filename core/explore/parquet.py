@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv
 from pyarrow import parquet as files
 
+from core.explore import arrowcsv
 from core.explore.ahead import ahead
 from core.explore.relation import Column
 
@@ -51,17 +53,18 @@ def parquet(pieces: Iterator[bytes], columns: Sequence[Column], out: Any) -> Non
     with (
         ahead(pieces if columns else iter(()), AHEAD) as chunks,
         files.ParquetWriter(sink, schema, compression="zstd", use_dictionary=False) as writer,
+        closing(_batches(chunks, schema)) as batches,
     ):
-        for batch in _batches(chunks, schema):
+        for batch in batches:
             out.rows += batch.num_rows
             writer.write_batch(batch)
 
 
-def _batches(pieces: Iterator[bytes], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(pieces: Iterator[bytes], schema: pa.Schema) -> Generator[pa.RecordBatch]:
     """The rows. A reader's blocks have one size, and no row may be longer: a longer piece has a reader of its own."""
     for block_bytes, some in itertools.groupby(pieces, lambda piece: max(BLOCK_BYTES, len(piece))):
-        yield from csv.open_csv(
-            pa.PythonFile(_Source(some), "r"),
+        yield from arrowcsv.batches(
+            _Source(some).read,
             read_options=csv.ReadOptions(block_size=block_bytes, column_names=schema.names),
             parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             convert_options=csv.ConvertOptions(
@@ -78,8 +81,6 @@ def _batches(pieces: Iterator[bytes], schema: pa.Schema) -> Iterator[pa.RecordBa
 class _Source:
     """Pieces as a file that is read from."""
 
-    closed = False
-
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._rest = pieces, b""
 
@@ -92,9 +93,6 @@ class _Source:
         whole = b"".join(parts)
         self._rest = whole[size:]
         return whole[:size]
-
-    def close(self) -> None:
-        """Nothing to close: the pieces end with their statement."""
 
 
 class _Sink:

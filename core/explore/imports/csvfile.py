@@ -9,6 +9,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow
 
 from core.errors import TradekeepError
+from core.explore import arrowcsv
 from core.explore.imports.files import SAMPLE_BYTES, Opened, refused
 
 BLOCK_BYTES = 4 << 20
@@ -204,8 +206,6 @@ def _whole(source: Opened, delimiter: str, width: int) -> list[str]:
 class _Bytes:
     """The source as UTF-8 from its first row on, watched while it goes by."""
 
-    closed = False
-
     def __init__(self, source: Opened, of: Dialect, position: Callable[[], int]) -> None:
         self._source, self._of, self.quotes, self.nul = source, of, 0, False
         self._position, self.ends = position, [0]  # where each block of the reader's ends
@@ -238,9 +238,6 @@ class _Bytes:
                 raise refused(_undecoded(self._source.name, self._of.encoding)) from None
         found, self._ready = self._ready[:size], self._ready[size:]
         return found
-
-    def close(self) -> None:
-        """Whoever opened the source closes it."""
 
 
 def _undecoded(name: str, encoding: str) -> str:
@@ -285,47 +282,48 @@ def batches(
 
     names = [f"c{place}" for place in range(len(of.names))]
     stream = _Bytes(source, of, position)
-    try:
-        reader = arrow.open_csv(
-            pa.PythonFile(stream, "r"),
-            read_options=arrow.ReadOptions(
-                use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=int(of.heading)
-            ),
-            parse_options=arrow.ParseOptions(
-                delimiter=of.delimiter, newlines_in_values=True, invalid_row_handler=wrong
-            ),
-            convert_options=arrow.ConvertOptions(
-                check_utf8=False,
-                column_types=dict.fromkeys(names, pa.binary()),
-                include_columns=[names[place] for place in wanted],
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if of.heading and "Empty CSV" in str(error):
-            return
-        raise _told(source, error) from None
+    blocks = arrowcsv.batches(
+        stream.read,
+        read_options=arrow.ReadOptions(
+            use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=int(of.heading)
+        ),
+        parse_options=arrow.ParseOptions(delimiter=of.delimiter, newlines_in_values=True, invalid_row_handler=wrong),
+        convert_options=arrow.ConvertOptions(
+            check_utf8=False,
+            column_types=dict.fromkeys(names, pa.binary()),
+            include_columns=[names[place] for place in wanted],
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
     number = 1
-    for block in itertools.count(1):
-        try:
-            batch = reader.read_next_batch()
-        except StopIteration:
-            break
-        except pa.ArrowInvalid as error:
-            raise _told(source, error) from None
-        watch(stream.nul)
-        begin, end = stream.ends[block - 1], stream.ends[min(block, len(stream.ends) - 1)]  # the reader is far ahead
-        for start in range(0, batch.num_rows, BATCH_ROWS):
-            some = batch.slice(start, BATCH_ROWS)
-            numbers, number = _numbers(number, some.num_rows, {at for at, _, _ in ragged})
-            told = [one for one in ragged if one[0] < number]
-            ragged[:] = ragged[len(told) :]  # the reader may be a block ahead
-            done = begin + (end - begin) * (start + some.num_rows) // batch.num_rows
-            yield Raw(numbers, some.columns, told, done)
+    with closing(blocks):
+        for block in itertools.count(1):
+            batch = _next(blocks, source, of)
+            if batch is None:
+                break
+            watch(stream.nul)
+            begin, end = stream.ends[block - 1], stream.ends[min(block, len(stream.ends) - 1)]  # it reads far ahead
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                some = batch.slice(start, BATCH_ROWS)
+                numbers, number = _numbers(number, some.num_rows, {at for at, _, _ in ragged})
+                told = [one for one in ragged if one[0] < number]
+                ragged[:] = ragged[len(told) :]  # the reader may be a block ahead
+                done = begin + (end - begin) * (start + some.num_rows) // batch.num_rows
+                yield Raw(numbers, some.columns, told, done)
     if ragged:
         yield Raw(pa.array([], pa.int64()), [pa.array([], pa.binary()) for _ in wanted], ragged, stream.ends[-1])
+
+
+def _next(blocks: Iterator[pa.RecordBatch], source: Opened, of: Dialect) -> pa.RecordBatch | None:
+    """The next block; None where there is no more. Raises data.file."""
+    try:
+        return next(blocks, None)
+    except pa.ArrowInvalid as error:
+        if of.heading and "Empty CSV" in str(error):
+            return None
+        raise _told(source, error) from None
 
 
 def _numbers(first: int, count: int, skipped: set[int]) -> tuple[pa.Array, int]:
