@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Locator, Page, Playwright
 
 from tests import prepared
 from tests.demo import made
@@ -191,6 +191,13 @@ class Visitor:
         box = self.page.get_by_label(label, exact=True).first
         box.fill(text)
         box.press("Tab")
+        return self.settle()
+
+    def upload(self, name: str, content: bytes) -> Visitor:
+        """Choose a file of this name, and wait until the app has it: until then the page is about the one before."""
+        file = FilePayload(name=name, mimeType="application/octet-stream", buffer=content)
+        with self.page.expect_response(lambda answer: "/upload_file/" in answer.url and answer.request.method == "PUT"):
+            self.page.locator("input[type=file]").set_input_files(file)
         return self.settle()
 
     def go(self, title: str) -> Visitor:

@@ -33,12 +33,6 @@ def connected(start_app: Callable[..., App], migrated: DatabaseConfig) -> App:
     return start_app(env={"DATABASE_URL": migrated.url()})
 
 
-def choose(person: Visitor, name: str, content: str) -> None:
-    file = {"name": name, "mimeType": "text/csv", "buffer": content.encode()}
-    person.page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]  # a file's payload
-    person.settle()
-
-
 def downloaded(person: Visitor, button: str) -> list[dict[str, str]]:
     with person.page.expect_download() as download:
         person.page.get_by_role("button", name=button).click()
@@ -54,7 +48,7 @@ def test_a_file_with_two_bad_rows(
 ) -> None:
     person = window(connected).open("/import")
     person.wait_for("Upload a file")
-    choose(person, "../../fills.csv", HEAD + GOOD + BAD)
+    person.upload("../../fills.csv", (HEAD + GOOD + BAD).encode())
     person.wait_for("fills.csv")
     assert not list(connected.home.parent.rglob("fills.csv"))
     person.wait_for("Columns: 7 of 8 are known")
@@ -70,7 +64,7 @@ def test_a_file_with_two_bad_rows(
     assert "one of BUY, SELL" in listed[0]["reason"]
     assert [row["order_id"] for row in downloaded(person, "Download them to correct")] == ["p1", "p2"]
     person.settle()
-    choose(person, "fills.csv", HEAD + GOOD + BAD.replace("hodl", "sell").replace("-1,=1+1", "1,7"))
+    person.upload("fills.csv", (HEAD + GOOD + BAD.replace("hodl", "sell").replace("-1,=1+1", "1,7")).encode())
     person.click("Import into trades")
     person.wait_for("2 new, 0 changed, 20 there already, 0 at fault", timeout_s=60)
     assert counted(cluster, migrated, "SELECT count(*) FROM trades") == 22
@@ -144,7 +138,7 @@ def test_round_trips_go_to_a_bot_that_they_make(
 ) -> None:
     person = window(connected).open("/import")
     person.wait_for("Upload a file")
-    choose(person, "rt.csv", ROUND_TRIPS)
+    person.upload("rt.csv", ROUND_TRIPS.encode())
     person.wait_for("Columns: 9 of 9 are known")
     go = person.page.get_by_role("button", name="Import into trading_trades")
     expect(go).to_be_disabled()
@@ -174,10 +168,10 @@ def test_round_trips_go_to_a_bot_that_they_make(
         ("Ada's grid", "grid", "SHORT", "OPEN"),
     ]
     # The next file is not told what became of this one.
-    choose(person, "cities.csv", "city,population\nBerlin,3600000\n")
+    person.upload("cities.csv", b"city,population\nBerlin,3600000\n")
     person.wait_for("No table has columns like these: city, population.")
     assert "3 new" not in person.text()
-    choose(person, "fills.csv", HEAD.replace(",", ";") + "01/02/2024;X;buy;0,5;1;USDT;a;b\n")
+    person.upload("fills.csv", (HEAD.replace(",", ";") + "01/02/2024;X;buy;0,5;1;USDT;a;b\n").encode())
     person.wait_for("1 of 8 columns is left out: note.")
     person.page.get_by_text("Decimal comma").click()
     person.settle()
@@ -208,7 +202,7 @@ def test_a_role_that_may_only_read_is_told_what_it_lacks(
         assert "Traceback" not in person.text()
         cluster.sql(*shown.splitlines(), database=migrated.database)
         person.click("Look again", exact=False)
-        choose(person, "fills.csv", HEAD + GOOD)
+        person.upload("fills.csv", (HEAD + GOOD).encode())
         person.wait_for("Columns: 7 of 8 are known")
         person.click("Import into trades", exact=False)
         person.wait_for("20 new, 0 changed, 0 there already, 0 at fault", timeout_s=60)
@@ -247,7 +241,7 @@ def test_a_gigabyte_is_refused_before_it_is_sent(
     assert not (connected.home / "imports").exists()
     # Nor does the server take it from somebody who goes past the page's own limit, whether or not he says how much.
     with person.page.expect_request(lambda request: request.method == "PUT") as put:
-        choose(person, "fills.csv", HEAD + GOOD)
+        person.upload("fills.csv", (HEAD + GOOD).encode())
     path = put.value.url.removeprefix(connected.url).rpartition("/")[0]
     headers = {name: value for name, value in put.value.all_headers().items() if name in ("cookie", "x-xsrftoken")}
     before = psutil.Process(connected.process.pid).memory_info().rss

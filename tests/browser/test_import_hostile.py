@@ -67,12 +67,6 @@ def sqlite_of(listener: Listener, path: Path) -> bytes:
     return path.read_bytes()
 
 
-def choose(person: Visitor, name: str, content: bytes) -> None:
-    file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
-    person.page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]  # a file's payload
-    person.settle()
-
-
 def files(app: App) -> set[Path]:
     """Everything below and beside the app's folders, but not what Chromium and the log make."""
     return {path for path in app.home.parent.parent.rglob("*") if path.is_file() and path.name != "app.log"}
@@ -95,10 +89,10 @@ def test_a_file_that_means_harm_causes_no_request(
         before = files(connected)
         image = f"![x]({listener.url}/name.png).csv"
         for name in ("../../x.csv", f"<img src={listener.url}/name>.csv"):
-            choose(person, name, b"a,b\n1,2\n")
+            person.upload(name, b"a,b\n1,2\n")
             person.wait_for("CSV · 8 B")
             harmless(person)
-        choose(person, image, csv_of(listener))
+        person.upload(image, csv_of(listener))
         person.wait_for("Columns: 8 of 29 are known")
         harmless(person)
         assert {path.parent for path in files(connected) - before} == {connected.home / "imports"}
@@ -130,7 +124,7 @@ def test_a_database_that_means_harm_causes_no_request(
         )
         person = window(connected, scheme="dark", width=390).open("/import")
         person.wait_for("Upload a file")
-        choose(person, f"![x]({listener.url}/name.png).sqlite", sqlite_of(listener, tmp_path / "x.sqlite"))
+        person.upload(f"![x]({listener.url}/name.png).sqlite", sqlite_of(listener, tmp_path / "x.sqlite"))
         person.wait_for("Columns: 8 of 12 are known")
         harmless(person)
         table = person.page.get_by_role("combobox", name="Into the table")
