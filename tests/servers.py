@@ -327,9 +327,9 @@ def wait_gone(processes: Sequence[psutil.Process], timeout_s: float = 5) -> list
 
 @contextlib.contextmanager
 def new_database(cluster: Cluster, *, template: str | None = None) -> Iterator[str]:
-    """The name of a database that exists as long as the block; a clone of `template` if one is named."""
+    """The name of a database that exists as long as the block; a copy of `template` if one is named."""
     name = f"t_{secrets.token_hex(6)}"
-    cluster.sql(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+    cluster.sql(f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY file_copy" if template else ""))
     try:
         yield name
     finally:

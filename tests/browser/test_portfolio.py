@@ -110,7 +110,7 @@ def drawn(visitor: Visitor, number: int) -> None:
     expect(visitor.page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)")).to_have_count(number)
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("dark", 1440), ("light", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("dark", 1440, marks=pytest.mark.long), ("light", 390)])
 def test_demo_draws_every_part_within_the_policy(app: App, window: Window, scheme: str, width: int) -> None:
     visitor = window(app, scheme=scheme, width=width).open("/portfolio")
     visitor.wait_for("USDT net in 90 days, from")

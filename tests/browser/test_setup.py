@@ -200,6 +200,7 @@ def test_one_login_for_everything(
     assert "DATABASE_OWNER_URL" not in "".join(p.read_text() for p in app.project.glob(".env*"))
 
 
+@pytest.mark.long
 def test_the_project_folder_can_be_changed(
     start_app: Callable[..., App], window: Callable[..., Visitor], tmp_path: Path
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_mistyped_server_is_corrected_on_the_second_try(
     visitor.wait_for("Start a local PostgreSQL")
 
 
+@pytest.mark.long
 def test_the_local_way_asks_before_it_replaces_a_url(
     start_app: Callable[..., App], window: Callable[..., Visitor]
 ) -> None:

@@ -57,7 +57,7 @@ def test_deep_link_that_is_opened_first_has_the_frame(
     assert visitor.page.title() == "Schema - Tradekeep"
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("dark", 1440), ("light", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("dark", 1440, marks=pytest.mark.long), ("light", 390)])
 def test_links_lead_to_pages_with_the_scheme_the_fonts_and_the_width(
     app: App, window: Callable[..., Visitor], scheme: str, width: int
 ) -> None:

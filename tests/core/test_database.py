@@ -112,7 +112,7 @@ def test_a_stopped_server_is_refused_fast_and_found_again(own_cluster: Cluster) 
     for _ in range(100):
         with pytest.raises(TradekeepError):
             database.ask(one)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10  # each attempt's own waits would be minutes
     own_cluster.start()
     assert database.ping(force=True) > 0
     assert database.ask(one) == 1
