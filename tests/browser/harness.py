@@ -200,6 +200,12 @@ class Visitor:
             self.page.locator("input[type=file]").set_input_files(file)
         return self.settle()
 
+    def download(self, button: str) -> bytes:
+        """What the file holds that the button of this name gives."""
+        with self.page.expect_download() as download:
+            self.page.get_by_role("button", name=button, exact=True).click()
+        return Path(download.value.path()).read_bytes()
+
     def go(self, title: str) -> Visitor:
         """Follow the sidebar's link of this title; opens the sidebar first where the window is narrow."""
         closed = self.page.get_by_test_id("stExpandSidebarButton")

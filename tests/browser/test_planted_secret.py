@@ -206,9 +206,7 @@ def _journey(visitor: Visitor, cluster: Cluster, right: str, wrong: str, hunt: H
     visitor.click("Write the configuration").wait_for("Create the tables")
     visitor.click("Create the tables").wait_for("verifications passed", timeout_s=60)
     hunt.keep("page", visitor.page.content())
-    with visitor.page.expect_download() as download:
-        visitor.page.get_by_role("button", name="Download diagnostics").click()
-    hunt.keep("diagnostics", Path(download.value.path()).read_bytes())
+    hunt.keep("diagnostics", visitor.download("Download diagnostics"))
     visitor.open("/setup").wait_for("works")
     for page in ("Overview", "Schema"):
         visitor.go(page)
